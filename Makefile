@@ -1,0 +1,92 @@
+# monge: build, run the demonstration, test, measure.
+#
+#   make run            install what is missing, build, simulate a section, correct it, write results/demo/
+#   make test           install what is missing, build, run all tests (under 10 minutes)
+#   make test-long      the long checks
+#   make test-sanitize  tests under address + undefined sanitizers and valgrind
+#   make bench          speed table: ratios in one run, fractions of this machine's measured rates
+#   make lint           clang-format, cppcheck, and a clang build
+#
+# Variables: CC (gcc), ARCH (native), BUILD (build), RANKS (all cores), MONGE_DATA (real data and golden files beside the project)
+
+CC    = gcc
+ARCH  ?= native
+BUILD ?= build
+RANKS ?= $(shell nproc)
+
+PACKAGES = build-essential pkg-config openmpi-bin libopenmpi-dev libscalapack-openmpi-dev libhdf5-openmpi-dev libcmocka-dev \
+           libopenblas-dev librandom123-dev libcairo2-dev libyaml-dev libjansson-dev zlib1g-dev python3-anndata python3-h5py
+LIBRARIES = ompi-c hdf5-openmpi cairo yaml-0.1 jansson zlib openblas
+
+# messages are cut to their buffers on purpose, hence no format-truncation (a gcc-only warning)
+WARN     = -Wall -Wextra -Wpedantic -Wconversion -Werror $(if $(findstring clang,$(CC)),,-Wno-format-truncation)
+OPTIMISE = -O3 -march=$(ARCH) -fno-math-errno -fno-trapping-math -g1
+INCLUDE  = -Iinclude $(patsubst -I%,-isystem %,$(shell pkg-config --cflags-only-I $(LIBRARIES) 2>/dev/null))
+DEFINE   = -D_GNU_SOURCE -DMONGE_VERSION='"$(shell cat .version 2>/dev/null)"'
+CFLAGS   = -std=gnu11 $(OPTIMISE) $(WARN)
+LDLIBS   = -lscalapack-openmpi $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null) -lm
+
+# a file named *_real.c is compiled in both precisions (include/monge/real.h)
+SOURCES  = $(filter-out src/cli/main.c,$(wildcard src/*/*.c))
+REAL     = $(filter %_real.c,$(SOURCES))
+OBJECTS  = $(patsubst src/%.c,$(BUILD)/obj/%.o,$(filter-out $(REAL),$(SOURCES))) \
+           $(patsubst src/%_real.c,$(BUILD)/obj/%_f32.o,$(REAL)) $(patsubst src/%_real.c,$(BUILD)/obj/%_f64.o,$(REAL))
+TESTS    = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/*/test_*.c))
+SUPPORT  = $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/support/*.c))
+BENCHES  = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/*.c))
+
+.PHONY: all run test test-long test-sanitize bench lint deps clean format
+.SECONDARY:
+all: $(BUILD)/monge $(BUILD)/libmonge.a
+
+$(BUILD)/monge: $(BUILD)/obj/cli/main.o $(BUILD)/libmonge.a
+	@echo LD $@; $(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/libmonge.a: $(OBJECTS)
+	rm -f $@ && ar rcs $@ $^
+
+$(BUILD)/obj/%_f32.o: src/%_real.c Makefile
+	@mkdir -p $(@D)
+	@echo CC $< f32; $(CC) $(CFLAGS) $(DEFINE) -DMONGE_F32 $(INCLUDE) -MMD -MP -c -o $@ $<
+$(BUILD)/obj/%_f64.o: src/%_real.c Makefile
+	@mkdir -p $(@D)
+	@echo CC $< f64; $(CC) $(CFLAGS) $(DEFINE) -DMONGE_F64 $(INCLUDE) -MMD -MP -c -o $@ $<
+$(BUILD)/obj/%.o: src/%.c Makefile
+	@mkdir -p $(@D)
+	@echo CC $<; $(CC) $(CFLAGS) $(DEFINE) $(INCLUDE) -MMD -MP -c -o $@ $<
+
+$(BUILD)/tests/%.o: tests/%.c Makefile
+	@mkdir -p $(@D)
+	@echo CC $<; $(CC) $(CFLAGS) $(DEFINE) $(INCLUDE) -Itests -MMD -MP -c -o $@ $<
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT) $(BUILD)/libmonge.a
+	@echo LD $@; $(CC) $(CFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+# apt only when something is missing; root or sudo
+deps:
+	@missing=""; for p in $(PACKAGES); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then echo "installing:$$missing"; as=""; [ $$(id -u) = 0 ] || as=sudo; \
+	$$as apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$as apt-get install -y -qq --no-install-recommends $$missing; fi
+
+run: deps
+	@$(MAKE) --no-print-directory -j$(RANKS) all
+	@BUILD=$(BUILD) RANKS=$(RANKS) jobs/demo.sh
+
+test: deps
+	@$(MAKE) --no-print-directory -j$(RANKS) all $(TESTS)
+	@BUILD=$(BUILD) tests/run quick
+
+test-long: deps
+	@$(MAKE) --no-print-directory -j$(RANKS) all $(TESTS)
+	@BUILD=$(BUILD) tests/run long
+
+bench: deps
+	@$(MAKE) --no-print-directory -j$(RANKS) all $(BENCHES)
+	@BUILD=$(BUILD) tests/bench/run
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+clean:
+	rm -rf $(BUILD)

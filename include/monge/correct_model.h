@@ -1,0 +1,96 @@
+/* The parts of lateral-diffusion correction (docs/correct.md). Symbols: x observed counts [sites][lanes], b sources, f = e * K b
+ * forward field, c plan column sums, e receiving (capture) factor, pi mixing weights, alpha, rho prior strengths.
+ *
+ * Kernel fit, step A (capture), step B (low rank), step C (map), rounding: each its own file in src/ot/. */
+#ifndef MONGE_CORRECT_MODEL_H
+#define MONGE_CORRECT_MODEL_H
+
+#include <stdbool.h>
+
+#include "monge/gene_counts.h"
+#include "monge/kernel.h"
+
+/* ---- kernel fit on the totals (ot/kernel_fit.c) ---- */
+struct kernel_fit {
+    struct kernel_parameters parameters;          /* the ones to use (smaller beta of the two fits) */
+    struct kernel_parameters with_ring, without_ring;
+    double nll, nll_without_ring; /* mean Poisson NLL per molecule (f - x log f) / sum x */
+    int evaluations;
+    double radius; /* rho_max, pitches */
+};
+/* Collective over sites->comm. total: own sites. Profile likelihood with 20 Richardson-Lucy steps per evaluation, Nelder-Mead, at most
+ * 200 evaluations, bounds of the spec; done with and without the one-ring on both sides of the tissue boundary. */
+status kernel_fit_run(struct kernel_fit *fit, const struct slide *slide, const struct partition *sites, const double *total);
+
+/* Maximum diffusion distance from the data: first ring of background within 5 % of the far plateau, >= 3 sigma, <= 32. Also
+ * returns mean background count against distance to tissue: ring [n_rings] (for the report). */
+status background_rings(const struct slide *slide, const struct partition *sites, const double *total, int n_rings, double *mean,
+                        double *radius);
+
+/* Richardson-Lucy: b <- b K'(x / f), steps times, from b (own sites x 1 lane) in place; f = K b of the last b on return. */
+status richardson_lucy(const struct kernel *kernel, int lanes, int steps, const double *x, double *b, double *f);
+
+/* ---- step A: receiving factors (ot/capture.c) ---- */
+struct capture {
+    bool on;
+    double s2_background, se_background, s2_tissue, se_tissue; /* nuggets */
+    double strength;        /* k_e = 1 / s2_e */
+    double source_strength; /* k_s = 1 / tau2 */
+    double sd_log;          /* sd of log e */
+};
+/* Collective. Fills `capture` and e [own sites] (1 when off). capture_sd: NaN = estimate, 0 = off, > 0 imposes exp(S^2)-1. With `given`
+ * non-NULL its strengths are used instead of estimates (thinned half). */
+status capture_estimate(struct capture *capture, const struct kernel *kernel, const double *total, double capture_sd,
+                        const struct capture *given, double *e);
+/* Nugget of (n, f) over the sites with kind `region` (spec 10.1.1). */
+status capture_nugget(const struct slide *slide, const struct partition *sites, enum site_kind region, const double *n, const double *f,
+                      double *s2, double *se);
+/* The 150 steps of 10.1.4 from b = b0 + 1e-3 with imposed strengths; returns e, source b and f. */
+status capture_iterate(const struct kernel *kernel, const double *total, double k_e, double k_s, int steps, double *e, double *b, double *f);
+
+/* ---- step B: low-rank field (ot/lowrank.c) ---- */
+struct lowrank_options {
+    int rank;
+    int sweeps;
+    double gene_weights;    /* A; 0: shared pi */
+    int first_weight_sweep; /* 5: from the 6th sweep */
+    bool rescale_rows;      /* test switch: rows of V rescaled to T_g (golden lowrank_map) instead of carrying the factors */
+    uint64_t seed;
+};
+struct lowrank {
+    int rank, lanes;   /* lanes: rank rounded up to a multiple of 8; padding lanes are zero */
+    int n_components;
+    double *u;         /* own sites x lanes (replicated over gene groups): rows k of U sum to 1 over sites */
+    double *v;         /* own genes x lanes */
+    double *pi;        /* own genes x n_components */
+    double *loglik;    /* sweeps: before each sweep, up to a constant */
+};
+/* Collective over columns->grid->comm. Start of 3.3.3: k-means++ on square-root gene shapes; V random. */
+status lowrank_start(struct lowrank *model, const struct lowrank_options *options, const struct kernel *kernel,
+                     const struct gene_counts *columns);
+/* Collective. Sweeps of 10.2 from the start held in model; e: own sites. */
+status lowrank_fit(struct lowrank *model, const struct lowrank_options *options, const struct kernel *kernel,
+                   const struct gene_counts *columns, const double *e);
+void lowrank_free(struct lowrank *model);
+
+/* ---- step C: MAP per gene (ot/map_real.c) ---- */
+struct map_options {
+    double alpha;
+    double rho;   /* INFINITY: off */
+    int steps;    /* 10 */
+    bool exposure_readout;
+};
+/* Collective over kernel->sites->comm. One batch: x, mu [own sites x lanes] (mu 0 outside tissue), pi [lanes][n_components] or NULL.
+ * On return c: readout (plan column sums, not yet rescaled), b: sources, f: last forward. `work`: 6 x own sites x lanes. */
+status map_solve_f64(const struct kernel *kernel, const struct map_options *options, int lanes, const double *pi, const double *e,
+                     const double *x, const double *mu, double *b, double *f, double *c, double *work);
+status map_solve_f32(const struct kernel *kernel, const struct map_options *options, int lanes, const double *pi, const float *e,
+                     const float *x, const float *mu, float *b, float *f, float *c, float *work);
+
+/* ---- integers (ot/rounding.c) ---- */
+/* Collective over sites->comm. Largest-remainder rounding of each lane to integers that sum to round(total[lane]); ties by global
+ * site. field is replaced by its rounded values. */
+status round_largest_remainder_f64(const struct partition *sites, int lanes, const double *total, double *field);
+status round_largest_remainder_f32(const struct partition *sites, int lanes, const double *total, float *field);
+
+#endif

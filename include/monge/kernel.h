@@ -1,0 +1,75 @@
+/* The diffusion kernel: K_ij = P(molecule seen at site i | it came from site j).  specs: docs/correct.md, "Kernel".
+ *
+ *   K = sum_c weight_c K_c,   c = stay (identity on tissue), Gaussian(s), exponential, uniform
+ *   K_c = D (S_c + far_c' ) N_c : D destination factor (1 in tissue, permeability <= 1 in background, 0 off the slide),
+ *   S_c the local operator (operator.h) up to `radius`, N_c the column normaliser (every column sums to 1 over the whole
+ *   slide), and a rank-1 far field: the mass of column j beyond the radius is spread as D / sum D.
+ * Sources are tissue sites only (columns of other sites are zero). */
+#ifndef MONGE_KERNEL_H
+#define MONGE_KERNEL_H
+
+#include "monge/operator.h"
+
+struct kernel_parameters { /* theta */
+    double beta;           /* share of molecules that leave their spot */
+    double sigma;          /* Gaussian width, pitches */
+    double tail_weight;    /* w_t */
+    double tail_length;    /* l, pitches */
+    double uniform_weight; /* w_u */
+    double permeability;   /* kappa, destination factor of the background */
+};
+
+enum { KERNEL_STAY = 0, KERNEL_MAX_COMPONENTS = 8 }; /* component 0 is stay, the last one is uniform, lateral ones between */
+
+struct kernel {
+    const struct slide *slide;
+    const struct partition *sites;
+    int n_components;                     /* stay, n lateral, uniform */
+    double weight[KERNEL_MAX_COMPONENTS]; /* shared pi0; sums to 1 */
+    struct spot_operator local[KERNEL_MAX_COMPONENTS]; /* of lateral components */
+    double *inverse_norm[KERNEL_MAX_COMPONENTS];       /* own sites: 1 / column sum at tissue sites, 0 elsewhere */
+    double *far_share[KERNEL_MAX_COMPONENTS];          /* own sites: share of the column beyond the radius; NULL if none */
+    double *destination;                               /* own sites: D */
+    double destination_sum;
+    double *source; /* own sites: 1 tissue, 0 elsewhere */
+    struct kernel_parameters parameters;
+};
+
+/* Collective over sites->comm. The mixture (stay, Gaussian, exponential, uniform); `extra_sigma` [n_extra] adds Gaussians to the
+ * dictionary (weight 0 in the shared mixture). The Gaussian reaches min(radius, 4 sigma). */
+status kernel_new_mixture(struct kernel *kernel, const struct slide *slide, const struct partition *sites,
+                          const struct kernel_parameters *parameters, double radius, int n_extra, const double *extra_sigma);
+
+/* Dense twin of the same mixture without truncation (small slides, tests). */
+status kernel_new_dense(struct kernel *kernel, const struct slide *slide, const struct partition *sites,
+                        const struct kernel_parameters *parameters);
+
+/* From a measured radial profile: P(distance) read from a kernel file (two columns: distance in pitches, weight relative to its
+ * value at 0); one lateral component, stay = 1 - beta, uniform as given. */
+status kernel_new_profile(struct kernel *kernel, const struct slide *slide, const struct partition *sites,
+                          const struct kernel_parameters *parameters, int n, const double *distance, const double *weight);
+
+/* A single given matrix [n][n] over sites in slide order (columns of non-tissue sites ignored) as the only lateral component,
+ * weight 1: golden vectors and user kernels. */
+status kernel_new_matrix(struct kernel *kernel, const struct slide *slide, const struct partition *sites, const double *matrix);
+void kernel_free(struct kernel *kernel);
+
+/* The same kernel with beta multiplied (strength presets): only the weights change. */
+void kernel_scale_beta(struct kernel *kernel, double factor);
+
+/* Collective over sites->comm. out = K_c in and out = K_c' in for one component. Fields: own sites x lanes. Values of `in` at
+ * non-tissue sites are ignored by apply; apply's out is 0 at SITE_OFF; adjoint's out is 0 outside tissue. */
+status kernel_component_apply_f64(const struct kernel *kernel, int component, int lanes, const double *in, double *out);
+status kernel_component_adjoint_f64(const struct kernel *kernel, int component, int lanes, const double *in, double *out);
+
+/* Collective. out = sum_c pi_c K_c in with pi [lanes][n_components], or the shared weights if pi is NULL. `work`: at least
+ * 2 x own sites x lanes. */
+status kernel_apply_f64(const struct kernel *kernel, int lanes, const double *pi, const double *in, double *out, double *work);
+status kernel_adjoint_f64(const struct kernel *kernel, int lanes, const double *pi, const double *in, double *out, double *work);
+status kernel_apply_f32(const struct kernel *kernel, int lanes, const double *pi, const float *in, float *out, float *work);
+status kernel_adjoint_f32(const struct kernel *kernel, int lanes, const double *pi, const float *in, float *out, float *work);
+
+/* P(distance) of the shared mixture in an infinite tissue, for reports: n points. */
+void kernel_profile(const struct kernel *kernel, int n, const double *distance, double *probability);
+
+#endif

@@ -1,0 +1,35 @@
+/* Messages, progress and phase times. Only the rank that called log_open with `speaks` prints; all print to stderr. */
+#ifndef MONGE_LOG_H
+#define MONGE_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+void log_open(bool speaks, bool quiet); /* rank 0 speaks; quiet keeps warnings only */
+void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2))); /* also kept: log_warnings */
+int log_warnings(const char *const **texts); /* the warnings so far: number and texts, for uns and report */
+void log_clear_warnings(void);
+
+/* Progress: a line redrawn with ETA on a terminal, a plain timed line at most every 10 s in a batch log. */
+struct progress {
+    const char *what;
+    int64_t total;
+    double started, printed;
+};
+void progress_start(struct progress *p, const char *what, int64_t total);
+void progress_update(struct progress *p, int64_t done);
+void progress_finish(struct progress *p);
+
+/* Phase times of this rank: phases are created at first use, in order; phase_begin ends the running phase. */
+enum { PHASES_MAX = 32 };
+void phase_begin(const char *name); /* static string; NULL ends */
+int phase_count(void);
+const char *phase_name(int i);
+double phase_seconds(int i);
+void phase_reset(void);
+
+double wall_seconds(void); /* monotonic */
+double peak_memory_bytes(void); /* of this process */
+
+#endif

@@ -1,0 +1,64 @@
+/* Options tables: each step declares ONE table; the command line, the YAML job, --help, the man page, docs and the recorded
+ * provenance all come from it. Values are bound into the step's plain options struct by offset. */
+#ifndef MONGE_OPTIONS_H
+#define MONGE_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "monge/error.h"
+
+enum option_type {
+    OPTION_BOOL,    /* bool; on the command line --name or --no-name */
+    OPTION_INTEGER, /* int64_t */
+    OPTION_REAL,    /* double */
+    OPTION_CHOICE,  /* int: index into choices */
+    OPTION_TEXT,    /* char *, owned by the struct, NULL if unset */
+    OPTION_REALS,   /* struct option_reals: comma-separated on the command line, a YAML list in a job */
+    OPTION_TEXTS    /* struct option_texts */
+};
+struct option_reals {
+    int n;
+    double *values;
+};
+struct option_texts {
+    int n;
+    char **values;
+};
+
+struct option {
+    const char *name; /* "beta-scale"; in YAML beta-scale or beta_scale */
+    enum option_type type;
+    size_t offset;           /* offsetof(struct ..., member) */
+    const char *fallback;    /* default as text; NULL: unset (TEXT), empty list, "chosen from the data" for numbers: NaN / INT64_MIN */
+    double min, max;         /* numbers: inclusive range; both 0: none */
+    const char *const *choices; /* OPTION_CHOICE: NULL-terminated */
+    const char *unit;        /* "pitches", or NULL */
+    const char *help;        /* one sentence */
+};
+
+struct option_table {
+    const char *verb;      /* "correct" */
+    const char *summary;   /* one line */
+    const char *usage;     /* "IN -o OUT.h5ad [options]" */
+    const struct option *options;
+    int n_options;
+    size_t size; /* of the options struct */
+};
+
+/* Fills defaults. `values` points to the step's options struct. */
+status options_defaults(const struct option_table *table, void *values);
+void options_free(const struct option_table *table, void *values);
+
+/* Sets one option from text; `where` ("--rank", "job.yaml line 12") begins the message. Unknown names are refused with the nearest
+ * valid name; wrong types and values out of range with the range. */
+status options_set(const struct option_table *table, void *values, const char *name, const char *text, const char *where);
+
+/* Parses argv: options of the table anywhere, `--name value` or `--name=value`; the rest, in order, to positional [argc]. */
+status options_parse(const struct option_table *table, void *values, int argc, char **argv, const char **positional, int *n_positional);
+
+/* The value in use as text (malloc'd), for provenance and echo. */
+char *options_text(const struct option_table *table, const void *values, int index);
+
+#endif

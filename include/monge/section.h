@@ -1,0 +1,79 @@
+/* The Section: a distributed AnnData. Every step takes a Section and adds results to it; steps never talk to files.
+ *
+ * Rows (spots) are held in slide order by blocks over all ranks of comm; names of genes and small results are replicated. */
+#ifndef MONGE_SECTION_H
+#define MONGE_SECTION_H
+
+#include <mpi.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "monge/error.h"
+#include "monge/partition.h"
+#include "monge/slide.h"
+
+/* Sparse rows (CSR); columns ascending and unique within a row. */
+struct sparse_rows {
+    int64_t n_rows;
+    int64_t *start;  /* n_rows + 1 */
+    int32_t *column; /* start[n_rows] */
+    float *value;    /* start[n_rows]; counts are integers below 2^24 */
+};
+void sparse_rows_free(struct sparse_rows *rows);
+
+/* A grey or RGB image lying under the slide (replicated). */
+struct slide_image {
+    int32_t height, width, channels; /* 0 x 0: none */
+    float *pixel;                    /* height x width x channels, in [0, 1] */
+    double spot_to_pixel;            /* image pixel = spatial coordinate * spot_to_pixel */
+};
+
+/* A result to be written. `path` names its place in the AnnData file: "layers/corrected", "obs/capture_factor",
+ * "var/total_error", "obsm/X_pca", "varm/kernel_weights", "uns/monge/correct/beta". */
+enum value_type { VALUE_REAL, VALUE_INTEGER, VALUE_BOOL, VALUE_TEXT };
+struct result {
+    char *path;
+    enum value_type type;
+    int n_dims;       /* 0 scalar, 1, 2 */
+    int64_t dims[2];  /* obs/obsm: dims[0] = own sites on this rank; var/varm: n_genes */
+    double *number;   /* VALUE_REAL / INTEGER / BOOL, row-major; NULL for text */
+    char **text;      /* VALUE_TEXT */
+    struct sparse_rows sparse; /* layers: own sites x n_genes */
+    bool integer;     /* layers: write as int32 */
+};
+
+struct section {
+    MPI_Comm comm; /* not owned */
+    char *source;  /* what was read, for messages and provenance */
+    char *counts_name; /* "X", "layers/raw", "raw/X", "outs/raw_feature_bc_matrix.h5" */
+    int64_t n_spots, n_genes; /* rows and columns of the input */
+    struct slide slide;
+    struct partition sites; /* over comm */
+    struct sparse_rows counts; /* own sites (rows without a spot are empty) x genes */
+    char **gene_name; /* n_genes: var index */
+    char **gene_id;   /* n_genes or NULL */
+    char **spot_name; /* own rows of the input in file order [file_first, file_first + n_file_rows); for outs/ input; else NULL */
+    double *spatial_x, *spatial_y; /* n_sites, coordinates as in the input (obsm/spatial), replicated; NULL if absent */
+    struct slide_image image;
+    struct result *results;
+    int n_results;
+};
+
+void section_free(struct section *section);
+
+/* Adding results: the section takes copies, except of sparse rows, which it takes over. A result of the same path is replaced.
+ * Not collective, but every rank must add the same results in the same order. */
+status section_add_layer(struct section *section, const char *name, struct sparse_rows *rows, bool integer);
+status section_add_obs(struct section *section, const char *name, enum value_type type, const double *own);
+status section_add_obsm(struct section *section, const char *name, int n_columns, const double *own);
+status section_add_var(struct section *section, const char *name, enum value_type type, const double *all);
+status section_add_varm(struct section *section, const char *name, int n_columns, const double *all);
+status section_add_uns_real(struct section *section, const char *path, double value);
+status section_add_uns_integer(struct section *section, const char *path, int64_t value);
+status section_add_uns_bool(struct section *section, const char *path, bool value);
+status section_add_uns_text(struct section *section, const char *path, const char *value);
+status section_add_uns_array(struct section *section, const char *path, int n_dims, const int64_t *dims, const double *values);
+status section_add_uns_texts(struct section *section, const char *path, int n, const char *const *values);
+const struct result *section_result(const struct section *section, const char *path); /* NULL if absent */
+
+#endif

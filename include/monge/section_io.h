@@ -1,0 +1,28 @@
+/* Reading and writing Sections: .h5ad (AnnData), 10x HDF5 with spatial/ (a Space Ranger outs/ folder).
+ *
+ * Layouts: AnnData file-format description (encodings of 0.7 to 0.10 read, those of 0.8 written); 10x Genomics feature-barcode
+ * matrix. All functions are collective over comm; on error all ranks return the same code and message. */
+#ifndef MONGE_SECTION_IO_H
+#define MONGE_SECTION_IO_H
+
+#include "monge/section.h"
+
+struct read_options {
+    const char *layer;  /* NULL: X; "raw": raw/X; otherwise layers/<layer> */
+    enum holes holes;
+    bool need_spatial;  /* refuse an input without positions */
+};
+
+/* path: .h5ad file, outs/ folder, or 10x .h5 with spatial/ beside it. Refuses, naming file, dataset and row or entry: not HDF5,
+ * truncated, wrong encoding-type, indptr/indices out of order or range, negative, fractional or NaN counts, duplicate
+ * names, missing or wrong-typed in_tissue or positions. */
+status section_read(struct section *section, MPI_Comm comm, const char *path, const struct read_options *options);
+
+/* Writes the input file's content, untouched, plus all results, in the input's row order, to a temporary name in the same
+ * folder, and renames it to path when complete; removes it on error. For outs/ input the whole AnnData is written. */
+status section_write(struct section *section, const char *path);
+
+/* Bytes read or written by the last call on all ranks, and its seconds. */
+void section_io_rate(double *bytes, double *seconds);
+
+#endif

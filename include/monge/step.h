@@ -1,0 +1,17 @@
+/* What a step is to cli/ and to a job: a verb with its options table and its function. A new step = one file in src/step/, one line in
+ * the verb table of cli/main.c, one test file, one docs page. */
+#ifndef MONGE_STEP_H
+#define MONGE_STEP_H
+
+#include "monge/options.h"
+#include "monge/section.h"
+
+struct step {
+    const struct option_table *options;
+    /* Collective over section->comm. Adds its results to the section. */
+    status (*run)(struct section *section, const void *options);
+};
+
+extern const struct step step_correct;
+
+#endif

@@ -1,0 +1,7 @@
+/* placeholder entry until cli/ lands */
+#include <stdio.h>
+int main(void)
+{
+    puts("monge");
+    return 0;
+}
