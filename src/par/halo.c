@@ -104,8 +104,8 @@ status halo_new(struct halo **out, const struct partition *sites, int64_t n_want
         fault = agree(sites->comm, halo->counts ? MONGE_OK : error_memory("a halo", 8.0 * (double)size));
     }
     if (!fault)
-        MPI_Dist_graph_create_adjacent(sites->comm, halo->n_from, halo->from_rank, MPI_UNWEIGHTED, halo->n_to, halo->to_rank,
-                                       MPI_UNWEIGHTED, MPI_INFO_NULL, 0, &halo->comm);
+        MPI_Dist_graph_create_adjacent(sites->comm, halo->n_from, halo->from_rank, halo->from_count, halo->n_to, halo->to_rank,
+                                       halo->to_count, MPI_INFO_NULL, 0, &halo->comm);
     free(want);
     if (fault) {
         halo_free(halo);
