@@ -88,7 +88,8 @@ static void standardise(int64_t n, double *value)
         value[i] = (value[i] - mean) * scale;
 }
 
-status random_field(int64_t n, const double *x, const double *y, double sd, uint64_t seed, enum rng_stream stream, uint64_t a, double *value)
+status random_field(int64_t n, const double *x, const double *y, double sd, uint64_t seed, enum rng_stream stream, uint64_t a,
+                    double *value)
 {
     if (n == 0)
         return MONGE_OK;

@@ -11,15 +11,15 @@ enum { N_DOMAINS = 5 };
 struct sim_tissue {
     int64_t n, rows, cols;
     bool hex;
-    double *x, *y;       /* n: position, pitches */
-    uint8_t *kind;       /* n: enum site_kind */
+    double *x, *y; /* n: position, pitches */
+    uint8_t *kind; /* n: enum site_kind */
     int64_t n_tissue;
-    int64_t *tissue;     /* n_tissue: cells, ascending */
-    int8_t *domain;      /* n: 0 .. N_DOMAINS - 1; -1 outside tissue */
-    double *size_factor; /* n */
-    double *efficiency;  /* n: share of arriving molecules that is captured, <= 1 */
+    int64_t *tissue;        /* n_tissue: cells, ascending */
+    int8_t *domain;         /* n: 0 .. N_DOMAINS - 1; -1 outside tissue */
+    double *size_factor;    /* n */
+    double *efficiency;     /* n: share of arriving molecules that is captured, <= 1 */
     double mean_efficiency; /* over tissue */
-    double side;         /* sqrt(rows x cols) */
+    double side;            /* sqrt(rows x cols) */
 };
 status sim_tissue_new(struct sim_tissue *tissue, const struct simulate_options *options);
 void sim_tissue_free(struct sim_tissue *tissue);
@@ -74,7 +74,7 @@ struct sim_deal {
     struct sim_round {
         struct sim_entry *entry; /* by gene, then by site */
         int64_t *start;          /* size x DEAL_GENES + 1 */
-    } *rounds;
+    } * rounds;
 };
 void sim_deal_start(struct sim_deal *deal, const struct partition *sites, int64_t n_genes);
 /* Adds a gene of this rank to the present round: count [n cells], cell [n sites]. */

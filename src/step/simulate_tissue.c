@@ -109,8 +109,7 @@ static status draw_efficiency(struct sim_tissue *tissue, const struct simulate_o
     }
     double largest = 0.0;
     for (int64_t i = 0; i < tissue->n; i++) {
-        bool here = options->capture_region == REGION_ALL ||
-                    (options->capture_region == REGION_TISSUE) == (tissue->kind[i] == SITE_TISSUE);
+        bool here = options->capture_region == REGION_ALL || (options->capture_region == REGION_TISSUE) == (tissue->kind[i] == SITE_TISSUE);
         tissue->efficiency[i] = here ? exp(options->capture_sd * field[i]) : 1.0;
         largest = fmax(largest, tissue->efficiency[i]);
     }
@@ -169,7 +168,7 @@ static int64_t nearest_cell(const struct sim_tissue *tissue, double x, double y)
 status sim_tissue_image(const struct sim_tissue *tissue, uint64_t seed, double um_per_pitch, struct slide_image *image)
 {
     double width = tissue->x[tissue->n - 1] + 1.0, height = tissue->y[tissue->n - 1] + 1.0; /* pitches */
-    double scale = fmin(4.0, 1500.0 / fmax(width, height));                                  /* pixels per pitch */
+    double scale = fmin(4.0, 1500.0 / fmax(width, height));                                 /* pixels per pitch */
     *image = (struct slide_image){.width = (int32_t)ceil(width * scale), .height = (int32_t)ceil(height * scale), .channels = 1};
     image->spot_to_pixel = scale / um_per_pitch;
     size_t pixels = (size_t)image->width * (size_t)image->height;
