@@ -63,7 +63,7 @@ static status smooth_marker_field(const struct sim_gene *gene, const struct sim_
     return MONGE_OK;
 }
 
-/* 4 t^2, t from 0 to 1 across the slide in a random direction */
+/* 3 t^2, t from 0 to 1 across the slide in a random direction */
 static void gradient_field(const struct sim_tissue *tissue, struct rng *rng, double *rate)
 {
     double angle = 2.0 * M_PI * rng_uniform(rng), across = cos(angle), down = sin(angle);
@@ -73,7 +73,7 @@ static void gradient_field(const struct sim_tissue *tissue, struct rng *rng, dou
     for (int64_t k = 0; k < tissue->n_tissue; k++) {
         int64_t i = tissue->tissue[k];
         double t = (across * tissue->x[i] + down * tissue->y[i] - low) / fmax(high - low, 1e-9);
-        rate[i] = 4.0 * t * t;
+        rate[i] = 3.0 * t * t;
     }
 }
 
