@@ -1,0 +1,160 @@
+/* The batch loop of the correction: for every batch of GENE_LANES genes, dense counts x and prior mean mu = V U are laid out gene
+ * innermost, step C is solved, and the result is either scored against held-out molecules or read out. Compiled in both
+ * precisions; sums are always double. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "correct_parts.h"
+#include "monge/agree.h"
+#include "monge/real.h"
+
+enum { LANES = GENE_LANES };
+
+/* The fields of one batch: own sites x LANES each. */
+struct fields {
+    real *x, *mu, *b, *f, *c, *work, *e;
+    double *pi; /* LANES x n_components, or NULL: shared */
+    double *v;  /* rank lanes x LANES: V transposed */
+};
+
+static void fields_free(struct fields *fields)
+{
+    free(fields->x);
+    free(fields->mu);
+    free(fields->b);
+    free(fields->f);
+    free(fields->c);
+    free(fields->work);
+    free(fields->e);
+    free(fields->pi);
+    free(fields->v);
+}
+
+static status fields_new(struct fields *fields, const struct correct_fit *fit)
+{
+    memset(fields, 0, sizeof *fields);
+    size_t n = (size_t)fit->columns->sites.n_own;
+    size_t bytes = (n * LANES + 1) * sizeof(real);
+    fields->x = malloc(bytes);
+    fields->mu = malloc(bytes);
+    fields->b = malloc(bytes);
+    fields->f = malloc(bytes);
+    fields->c = malloc(bytes);
+    fields->work = malloc(6 * bytes);
+    fields->e = malloc((n + 1) * sizeof(real));
+    fields->v = malloc((size_t)(fit->model.lanes + 1) * LANES * sizeof(double));
+    if (fit->own_weights)
+        fields->pi = malloc((size_t)(LANES * fit->kernel->n_components) * sizeof(double));
+    if (!fields->x || !fields->mu || !fields->b || !fields->f || !fields->c || !fields->work || !fields->e || !fields->v ||
+        (fit->own_weights && !fields->pi)) {
+        fields_free(fields);
+        return error_memory("the fields of a batch of genes", 11.0 * (double)bytes);
+    }
+    for (size_t i = 0; i < n; i++)
+        fields->e[i] = (real)fit->e[i];
+    return MONGE_OK;
+}
+
+/* x: the batch's counts; lanes without a gene stay zero. */
+static void lay_out_counts(const struct gene_counts *columns, int64_t batch, real *x)
+{
+    memset(x, 0, (size_t)columns->sites.n_own * LANES * sizeof *x);
+    int64_t first = columns->batch_start[batch];
+    for (int64_t g = first; g < columns->batch_start[batch + 1]; g++)
+        for (int64_t k = columns->start[g]; k < columns->start[g + 1]; k++)
+            x[(size_t)columns->site[k] * LANES + (size_t)(g - first)] = (real)columns->count[k];
+}
+
+/* mu = V U + 1e-6 on tissue, 0 elsewhere and in lanes without a gene. */
+static void lay_out_prior(const struct correct_fit *fit, int64_t batch, struct fields *fields)
+{
+    const struct lowrank *model = &fit->model;
+    const struct gene_counts *columns = fit->columns;
+    int64_t first = columns->batch_start[batch];
+    int used = (int)(columns->batch_start[batch + 1] - first);
+    int lanes = model->lanes;
+    memset(fields->v, 0, (size_t)lanes * LANES * sizeof(double));
+    for (int g = 0; g < used; g++)
+        for (int k = 0; k < model->rank; k++)
+            fields->v[k * LANES + g] = model->v[(first + g) * lanes + k];
+    for (int64_t i = 0; i < columns->sites.n_own; i++) {
+        real *mu = fields->mu + (size_t)i * LANES;
+        if (fit->kernel->source[i] == 0.0) {
+            memset(mu, 0, LANES * sizeof *mu);
+            continue;
+        }
+        double sum[LANES];
+        for (int g = 0; g < LANES; g++)
+            sum[g] = 1e-6;
+        const double *u = model->u + i * lanes;
+        for (int k = 0; k < model->rank; k++)
+            for (int g = 0; g < LANES; g++)
+                sum[g] += u[k] * fields->v[k * LANES + g];
+        for (int g = 0; g < LANES; g++)
+            mu[g] = g < used ? (real)sum[g] : (real)0;
+    }
+    if (fields->pi) {
+        int components = fit->kernel->n_components;
+        for (int g = 0; g < LANES; g++)
+            for (int c = 0; c < components; c++)
+                fields->pi[g * components + c] = g < used ? model->pi[(first + g) * components + c] : fit->kernel->weight[c];
+    }
+}
+
+static status solve(const struct correct_fit *fit, int64_t batch, struct fields *fields)
+{
+    lay_out_counts(fit->columns, batch, fields->x);
+    lay_out_prior(fit, batch, fields);
+    return REAL(map_solve)(fit->kernel, &fit->map, LANES, fields->pi, fields->e, fields->x, fields->mu, fields->b, fields->f, fields->c,
+                           fields->work);
+}
+
+/* What the model predicts for the other half of the molecules: with rho on, the receiving-side factor is known from the first half. */
+static void predict_other_half(const struct correct_fit *fit, struct fields *fields)
+{
+    const real rho = (real)fit->map.rho;
+    if (!isfinite(rho))
+        return;
+    size_t n = (size_t)fit->columns->sites.n_own * LANES;
+    for (size_t k = 0; k < n; k++)
+        fields->f[k] *= (fields->x[k] + rho) / (fields->f[k] + rho);
+}
+
+static void add_to_sites(const struct gene_counts *held, int64_t batch, const real *f, struct site_sums *sums)
+{
+    int64_t first = held->batch_start[batch], end = held->batch_start[batch + 1];
+    for (int64_t i = 0; i < held->sites.n_own; i++) {
+        double sum = 0.0;
+        for (int64_t g = 0; g < end - first; g++)
+            sum += (double)f[i * LANES + g];
+        exact_add(&sums->forward[i], sum);
+    }
+    for (int64_t g = first; g < end; g++)
+        for (int64_t k = held->start[g]; k < held->start[g + 1]; k++)
+            if (held->count[k] > 0.0f) {
+                double predicted = fmax((double)f[(int64_t)held->site[k] * LANES + (g - first)], 1e-12);
+                exact_add(&sums->loglik[held->site[k]], (double)held->count[k] * log(predicted));
+            }
+}
+
+status REAL(correct_score_sites)(const struct correct_fit *fit, const struct gene_counts *held, enum score_kind kind,
+                                 struct site_sums *sums)
+{
+    MPI_Comm comm = held->grid->comm;
+    struct fields fields;
+    status fault = agree(comm, fields_new(&fields, fit));
+    if (fault)
+        return fault;
+    for (int64_t batch = 0; batch < fit->columns->n_batches && !fault; batch++) {
+        fault = solve(fit, batch, &fields);
+        if (!fault && kind == SCORE_MODEL)
+            predict_other_half(fit, &fields);
+        else if (!fault)
+            fault = REAL(kernel_apply)(fit->kernel, LANES, fields.pi, fields.b, fields.f, fields.work);
+        if (!fault)
+            add_to_sites(held, batch, fields.f, sums);
+    }
+    fields_free(&fields);
+    return agree(comm, fault);
+}
