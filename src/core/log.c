@@ -1,0 +1,221 @@
+/* Messages, progress and phase times.
+ *
+ * On a terminal a progress line is redrawn in place, and any other message first wipes it; in a batch log each line stands alone
+ * and carries the seconds since log_open. */
+#include "monge/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LINE = 1024 };
+static const double BATCH_INTERVAL = 10.0, TERMINAL_INTERVAL = 0.2; /* seconds between progress lines */
+static const double WORTH_TELLING = 1.0;                            /* finished work below this many seconds is not announced */
+
+static struct {
+    bool speaks, quiet, terminal;
+    bool drawn; /* a progress line is on the terminal's last line */
+    double opened;
+    char **warnings;
+    int n_warnings;
+} journal;
+
+double wall_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+double peak_memory_bytes(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return 1024.0 * (double)usage.ru_maxrss;
+}
+
+void log_open(bool speaks, bool quiet)
+{
+    journal.speaks = speaks;
+    journal.quiet = quiet;
+    journal.terminal = isatty(STDERR_FILENO) == 1;
+    journal.drawn = false;
+    journal.opened = wall_seconds();
+}
+
+static void wipe(void)
+{
+    if (journal.drawn)
+        fputs("\r\033[K", stderr);
+    journal.drawn = false;
+}
+
+static void print_line(const char *mark, const char *text)
+{
+    wipe();
+    fprintf(stderr, "[%8.1f s] %s%s\n", wall_seconds() - journal.opened, mark, text);
+    fflush(stderr);
+}
+
+void log_info(const char *format, ...)
+{
+    if (!journal.speaks || journal.quiet)
+        return;
+    char text[LINE];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    print_line("", text);
+}
+
+/* A warning that cannot be kept for want of memory is still printed. */
+static void keep_warning(const char *text)
+{
+    char **longer = realloc(journal.warnings, (size_t)(journal.n_warnings + 1) * sizeof *longer);
+    if (!longer)
+        return;
+    journal.warnings = longer;
+    char *copy = strdup(text);
+    if (copy)
+        journal.warnings[journal.n_warnings++] = copy;
+}
+
+void log_warn(const char *format, ...)
+{
+    char text[LINE];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    for (int i = 0; i < journal.n_warnings; i++)
+        if (!strcmp(journal.warnings[i], text))
+            return;
+    keep_warning(text);
+    if (journal.speaks)
+        print_line("warning: ", text);
+}
+
+int log_warnings(const char *const **texts)
+{
+    *texts = (const char *const *)journal.warnings;
+    return journal.n_warnings;
+}
+
+void log_clear_warnings(void)
+{
+    for (int i = 0; i < journal.n_warnings; i++)
+        free(journal.warnings[i]);
+    free(journal.warnings);
+    journal.warnings = NULL;
+    journal.n_warnings = 0;
+}
+
+/* ---- progress ---- */
+
+void progress_start(struct progress *p, const char *what, int64_t total)
+{
+    double now = wall_seconds();
+    *p = (struct progress){.what = what, .total = total, .started = now, .printed = now};
+}
+
+/* "4 min 05 s", "12 s" */
+static void print_duration(char *text, size_t size, double seconds)
+{
+    long whole = (long)(seconds + 0.5);
+    if (whole >= 3600)
+        snprintf(text, size, "%ld h %02ld min", whole / 3600, whole % 3600 / 60);
+    else if (whole >= 60)
+        snprintf(text, size, "%ld min %02ld s", whole / 60, whole % 60);
+    else
+        snprintf(text, size, "%ld s", whole);
+}
+
+void progress_update(struct progress *p, int64_t done)
+{
+    if (!journal.speaks || journal.quiet || done <= 0 || p->total <= 0)
+        return;
+    double now = wall_seconds();
+    if (now - p->printed < (journal.terminal ? TERMINAL_INTERVAL : BATCH_INTERVAL))
+        return;
+    p->printed = now;
+    char left[64], text[LINE];
+    double part = (double)done / (double)p->total;
+    print_duration(left, sizeof left, (now - p->started) * (1.0 - part) / part);
+    snprintf(text, sizeof text, "%s: %lld of %lld (%.0f %%), %s left", p->what, (long long)done, (long long)p->total, 100.0 * part, left);
+    if (!journal.terminal) {
+        print_line("", text);
+        return;
+    }
+    wipe();
+    fprintf(stderr, "  %s", text);
+    fflush(stderr);
+    journal.drawn = true;
+}
+
+void progress_finish(struct progress *p)
+{
+    double seconds = wall_seconds() - p->started;
+    if (!journal.speaks)
+        return;
+    wipe();
+    if (seconds >= WORTH_TELLING)
+        log_info("%s: done in %.1f s", p->what, seconds);
+}
+
+/* ---- phases ---- */
+
+static struct {
+    const char *name[PHASES_MAX];
+    double seconds[PHASES_MAX];
+    int count;
+    int running; /* index + 1; 0: none */
+    double began;
+} phases;
+
+void phase_begin(const char *name)
+{
+    double now = wall_seconds();
+    if (phases.running)
+        phases.seconds[phases.running - 1] += now - phases.began;
+    phases.running = 0;
+    phases.began = now;
+    if (!name)
+        return;
+    int i = 0;
+    while (i < phases.count && strcmp(phases.name[i], name) != 0)
+        i++;
+    if (i == PHASES_MAX)
+        return;
+    if (i == phases.count) {
+        phases.name[i] = name;
+        phases.seconds[i] = 0.0;
+        phases.count++;
+    }
+    phases.running = i + 1;
+}
+
+int phase_count(void)
+{
+    return phases.count;
+}
+
+const char *phase_name(int i)
+{
+    return phases.name[i];
+}
+
+double phase_seconds(int i)
+{
+    return phases.seconds[i] + (phases.running == i + 1 ? wall_seconds() - phases.began : 0.0);
+}
+
+void phase_reset(void)
+{
+    phases.count = 0;
+    phases.running = 0;
+}

@@ -1,0 +1,136 @@
+/* Growing strings and the nearest name to a mistyped one.
+ *
+ * Distance: optimal string alignment (Levenshtein 1966 with swaps of neighbours, Damerau 1964), three rows of the table. */
+#include "monge/text.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NAME_MAX_LENGTH = 127 }; /* longer names are compared by their beginnings */
+
+static bool reserve(struct text *text, size_t more)
+{
+    if (text->failed)
+        return false;
+    size_t needed = text->length + more + 1;
+    if (needed <= text->capacity)
+        return true;
+    size_t capacity = text->capacity ? text->capacity : 64;
+    while (capacity < needed)
+        capacity *= 2;
+    char *chars = realloc(text->chars, capacity);
+    if (!chars) {
+        text->failed = true;
+        return false;
+    }
+    text->chars = chars;
+    text->capacity = capacity;
+    return true;
+}
+
+void text_add(struct text *text, const char *format, ...)
+{
+    va_list arguments, again;
+    va_start(arguments, format);
+    va_copy(again, arguments);
+    int length = vsnprintf(NULL, 0, format, arguments);
+    if (length >= 0 && reserve(text, (size_t)length)) {
+        vsnprintf(text->chars + text->length, (size_t)length + 1, format, again);
+        text->length += (size_t)length;
+    }
+    va_end(again);
+    va_end(arguments);
+}
+
+char *text_take(struct text *text)
+{
+    text_add(text, "%s", ""); /* an empty text becomes "" */
+    char *chars = text->chars;
+    if (text->failed) {
+        error_memory("text", (double)text->length);
+        text_free(text);
+        return NULL;
+    }
+    *text = (struct text){0};
+    return chars;
+}
+
+void text_free(struct text *text)
+{
+    free(text->chars);
+    *text = (struct text){0};
+}
+
+char *text_copy(const char *chars)
+{
+    struct text copy = {0};
+    text_add(&copy, "%s", chars);
+    return text_take(&copy);
+}
+
+void text_add_wrapped(struct text *text, const char *chars, int column, int indent, int width)
+{
+    bool first = true;
+    while (*chars) {
+        int word = (int)strcspn(chars, " ");
+        if (!first && column + 1 + word > width) {
+            text_add(text, "\n%*s", indent, "");
+            column = indent;
+            first = true;
+        }
+        text_add(text, "%s%.*s", first ? "" : " ", word, chars);
+        column += word + (first ? 0 : 1);
+        first = false;
+        chars += word;
+        chars += strspn(chars, " ");
+    }
+    text_add(text, "\n");
+}
+
+static char folded(char c)
+{
+    return c == '_' ? '-' : c;
+}
+
+int text_distance(const char *a, const char *b)
+{
+    int na = (int)strnlen(a, NAME_MAX_LENGTH), nb = (int)strnlen(b, NAME_MAX_LENGTH);
+    int rows[3][NAME_MAX_LENGTH + 1];
+    int *before = rows[0], *last = rows[1], *row = rows[2]; /* rows i - 2, i - 1, i of the table */
+    for (int j = 0; j <= nb; j++)
+        before[j] = last[j] = j;
+    for (int i = 1; i <= na; i++) {
+        row[0] = i;
+        for (int j = 1; j <= nb; j++) {
+            bool same = folded(a[i - 1]) == folded(b[j - 1]);
+            int best = last[j - 1] + (same ? 0 : 1);
+            best = last[j] + 1 < best ? last[j] + 1 : best;
+            best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
+            bool swap = i > 1 && j > 1 && folded(a[i - 1]) == folded(b[j - 2]) && folded(a[i - 2]) == folded(b[j - 1]);
+            row[j] = swap && before[j - 2] + 1 < best ? before[j - 2] + 1 : best;
+        }
+        int *free_row = before;
+        before = last;
+        last = row;
+        row = free_row;
+    }
+    return last[nb];
+}
+
+bool text_same_name(const char *a, const char *b)
+{
+    while (*a && folded(*a) == folded(*b)) {
+        a++;
+        b++;
+    }
+    return folded(*a) == folded(*b);
+}
+
+void text_nearer(const char *word, const char *candidate, const char **best)
+{
+    if (!*best || text_distance(word, candidate) < text_distance(word, *best))
+        *best = candidate;
+}
