@@ -34,25 +34,25 @@ enum value_type { VALUE_REAL, VALUE_INTEGER, VALUE_BOOL, VALUE_TEXT };
 struct result {
     char *path;
     enum value_type type;
-    int n_dims;       /* 0 scalar, 1, 2 */
-    int64_t dims[2];  /* obs/obsm: dims[0] = own sites on this rank; var/varm: n_genes */
-    double *number;   /* VALUE_REAL / INTEGER / BOOL, row-major; NULL for text */
-    char **text;      /* VALUE_TEXT */
+    int n_dims;                /* 0 scalar, 1, 2 */
+    int64_t dims[2];           /* obs/obsm: dims[0] = own sites on this rank; var/varm: n_genes */
+    double *number;            /* VALUE_REAL / INTEGER / BOOL, row-major; NULL for text */
+    char **text;               /* VALUE_TEXT */
     struct sparse_rows sparse; /* layers: own sites x n_genes */
-    bool integer;     /* layers: write as int32 */
+    bool integer;              /* layers: write as int32 */
 };
 
 struct section {
-    MPI_Comm comm; /* not owned */
-    char *source;  /* what was read, for messages and provenance */
-    char *counts_name; /* "X", "layers/raw", "raw/X", "outs/raw_feature_bc_matrix.h5" */
+    MPI_Comm comm;            /* not owned */
+    char *source;             /* the path that was read, for messages and provenance; "simulated" or NULL: made in memory */
+    char *counts_name;        /* "X", "layers/raw", "raw/X", "outs/raw_feature_bc_matrix.h5" */
     int64_t n_spots, n_genes; /* rows and columns of the input */
     struct slide slide;
-    struct partition sites; /* over comm */
+    struct partition sites;    /* over comm */
     struct sparse_rows counts; /* own sites (rows without a spot are empty) x genes */
-    char **gene_name; /* n_genes: var index */
-    char **gene_id;   /* n_genes or NULL */
-    char **spot_name; /* own rows of the input in file order [file_first, file_first + n_file_rows); for outs/ input; else NULL */
+    char **gene_name;          /* n_genes: var index */
+    char **gene_id;            /* n_genes or NULL */
+    char **spot_name; /* section_file_rows of this rank, in file order: outs/ input; NULL: the input file has them, or none are given */
     double *spatial_x, *spatial_y; /* n_sites, coordinates as in the input (obsm/spatial), replicated; NULL if absent */
     struct slide_image image;
     struct result *results;
@@ -61,8 +61,12 @@ struct section {
 
 void section_free(struct section *section);
 
+/* This rank's rows of the input file, [first, end): equal shares in rank order. Needs comm and n_spots only. */
+void section_file_rows(const struct section *section, int64_t *first, int64_t *end);
+
 /* Adding results: the section takes copies, except of sparse rows, which it takes over. A result of the same path is replaced.
- * Not collective, but every rank must add the same results in the same order. */
+ * Not collective, but every rank must add the same results in the same order. uns paths lie below uns ("monge/correct/beta"; a
+ * leading "uns/" is accepted). Values that are missing are NAN. Only memory can fail; a name holds no "/". */
 status section_add_layer(struct section *section, const char *name, struct sparse_rows *rows, bool integer);
 status section_add_obs(struct section *section, const char *name, enum value_type type, const double *own);
 status section_add_obsm(struct section *section, const char *name, int n_columns, const double *own);

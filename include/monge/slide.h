@@ -13,6 +13,7 @@
 
 #include <stdint.h>
 
+#include "monge/cell_list.h"
 #include "monge/error.h"
 
 enum lattice { LATTICE_SQUARE, LATTICE_HEX, LATTICE_NONE };
@@ -20,20 +21,21 @@ enum site_kind { SITE_OFF = 0, SITE_BACKGROUND = 1, SITE_TISSUE = 2 }; /* SITE_O
 
 struct slide {
     enum lattice lattice;
-    int32_t n_rows, n_cols; /* cells; hexagonal: a row has n_cols cells, every second half-column (0 x 0 at LATTICE_NONE) */
+    int32_t n_rows, n_cols;       /* cells; hexagonal: a row has n_cols cells, every second half-column (0 x 0 at LATTICE_NONE) */
     int32_t first_row, first_col; /* array_row, array_col of cell (0, 0) */
     int parity;                   /* hexagonal: rows with (row & 1) == parity are shifted right by half a pitch */
     int32_t tile;                 /* side of a tile in cells; 16 */
     int64_t n_sites;
-    uint8_t *kind;         /* n_sites: enum site_kind */
-    int64_t *spot;         /* n_sites: row of the spot in the input file, or -1 */
-    double *x, *y;         /* n_sites, in pitches, x to the right, y down; NULL on lattices (use slide_position) */
+    uint8_t *kind; /* n_sites: enum site_kind */
+    int64_t *spot; /* n_sites: row of the spot in the input file, or -1 */
+    double *x, *y; /* n_sites, in pitches, x to the right, y down; NULL on lattices (use slide_position) */
     int64_t n_blocks;
-    int64_t *block_start;  /* n_blocks + 1 */
-    int64_t *tile_block;   /* tiles: block of tile (tile_row * n_tile_cols + tile_col); NULL at LATTICE_NONE */
-    int32_t *block_tile;   /* n_blocks: the inverse */
+    int64_t *block_start; /* n_blocks + 1 */
+    int64_t *tile_block;  /* tiles: block of tile (tile_row * n_tile_cols + tile_col); NULL at LATTICE_NONE */
+    int32_t *block_tile;  /* n_blocks: the inverse */
     int32_t n_tile_rows, n_tile_cols;
-    double pitch_um;       /* pitch in micrometres, NaN if unknown */
+    struct cell_list *cells; /* LATTICE_NONE: the sites in bins, for neighbour searches; else NULL */
+    double pitch_um;         /* pitch in micrometres, NaN if unknown */
 };
 
 /* What the input says about its spots. All arrays have n_spots entries; array_row/array_col may be NULL (then positions x, y
@@ -49,12 +51,14 @@ struct spot_table {
 enum holes { HOLES_FILL, HOLES_OMIT };
 
 /* Recognises the lattice, orders the sites. `holes`: a lattice cell inside the bounding rectangle without a spot becomes an
- * empty background spot (HOLES_FILL: 10x writes no row for barcodes without reads) or stays SITE_OFF. No communication; same
- * result on all ranks. Errors: duplicate or non-finite positions, array_col parity that fits no hexagonal lattice. */
+ * empty background spot (HOLES_FILL: 10x writes no row for barcodes without reads) or stays SITE_OFF. Holes of an input without
+ * a single background spot stay SITE_OFF too: such a file was filtered to tissue, and what lay in its holes is unknown, not empty.
+ * No communication; same result on all ranks. pitch_um is left NaN. Errors: duplicate or non-finite positions, array_col parity that fits no hexagonal lattice. */
 status slide_new(struct slide *slide, const struct spot_table *spots, enum holes holes);
 void slide_free(struct slide *slide);
 
-/* A plain n_rows x n_cols lattice; kind [n_rows * n_cols], row-major; spot = row-major index. For simulation and tests. */
+/* A plain n_rows x n_cols lattice; kind [n_rows * n_cols], row-major; spot = row-major index among the cells that are
+ * not SITE_OFF. Hexagonal: odd rows are shifted. For simulation and tests. */
 status slide_new_lattice(struct slide *slide, enum lattice lattice, int32_t n_rows, int32_t n_cols, const uint8_t *kind);
 
 int64_t slide_site(const struct slide *slide, int32_t row, int32_t col); /* cell -> site; lattices only, cell must exist */
