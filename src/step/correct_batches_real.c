@@ -7,6 +7,8 @@
 
 #include "correct_parts.h"
 #include "monge/agree.h"
+#include "monge/log.h"
+#include "monge/moran.h"
 #include "monge/real.h"
 
 enum { LANES = GENE_LANES };
@@ -157,4 +159,153 @@ status REAL(correct_score_sites)(const struct correct_fit *fit, const struct gen
     }
     fields_free(&fields);
     return agree(comm, fault);
+}
+
+/* ---- readout ---- */
+
+/* Divides each lane by its sum over all sites and multiplies by its total. */
+static status rescale(const struct partition *sites, const double total[LANES], real *field)
+{
+    double sum[LANES];
+    status fault = REAL(exact_field_sum)(sites, LANES, field, NULL, sum);
+    if (fault)
+        return fault;
+    real factor[LANES];
+    for (int g = 0; g < LANES; g++)
+        factor[g] = sum[g] > 0.0 ? (real)(total[g] / sum[g]) : (real)0;
+    for (int64_t i = 0; i < sites->n_own; i++)
+        for (int g = 0; g < LANES; g++)
+            field[i * LANES + g] *= factor[g];
+    return MONGE_OK;
+}
+
+/* Share of molecules moved beyond rescaling: half the L1 distance to the rescaled tissue counts, over the total. */
+static status moved_share(const struct correct_fit *fit, const struct fields *fields, const double total[LANES], real *work,
+                          double moved[LANES])
+{
+    const struct partition *sites = &fit->columns->sites;
+    double tissue[LANES];
+    status fault = REAL(exact_field_sum)(sites, LANES, fields->x, fit->kernel->source, tissue);
+    if (fault)
+        return fault;
+    for (int64_t i = 0; i < sites->n_own; i++)
+        for (int g = 0; g < LANES; g++) {
+            int64_t k = i * LANES + g;
+            double kept = tissue[g] > 0.0 && fit->kernel->source[i] > 0.0 ? (double)fields->x[k] * total[g] / tissue[g] : 0.0;
+            work[k] = (real)fabs((double)fields->c[k] - kept);
+        }
+    fault = REAL(exact_field_sum)(sites, LANES, work, NULL, moved);
+    for (int g = 0; g < LANES; g++)
+        moved[g] = total[g] > 0.0 ? .5 * moved[g] / total[g] : 0.0;
+    return fault;
+}
+
+/* KL(x / T || f / sum f) of each lane. */
+static status fit_loss(const struct correct_fit *fit, const struct fields *fields, const double total[LANES], real *work,
+                       double loss[LANES])
+{
+    const struct partition *sites = &fit->columns->sites;
+    double forward[LANES];
+    status fault = REAL(exact_field_sum)(sites, LANES, fields->f, NULL, forward);
+    if (fault)
+        return fault;
+    for (int64_t k = 0; k < sites->n_own * LANES; k++) {
+        double x = (double)fields->x[k];
+        work[k] = x > 0.0 ? (real)(x * log(x / fmax((double)fields->f[k], 1e-12))) : (real)0;
+    }
+    fault = REAL(exact_field_sum)(sites, LANES, work, NULL, loss);
+    for (int g = 0; g < LANES; g++)
+        loss[g] = total[g] > 0.0 ? loss[g] / total[g] + log(fmax(forward[g], 1e-12) / total[g]) : 0.0;
+    return fault;
+}
+
+/* Expected counts without entries below .01, rescaled: what the optional layer keeps. work receives them. */
+static status keep_mean(const struct partition *sites, const double total[LANES], int used, const real *c, real *work,
+                        struct sparse_columns *mean)
+{
+    for (int64_t k = 0; k < sites->n_own * LANES; k++)
+        work[k] = c[k] < (real).01 ? (real)0 : c[k];
+    status fault = rescale(sites, total, work);
+    return fault ? fault : REAL(sparse_columns_append)(mean, sites->n_own, used, work);
+}
+
+static status read_out_batch(const struct correct_fit *fit, const struct slide *slide, int64_t batch, struct fields *fields,
+                             struct readout *readout)
+{
+    const struct gene_counts *columns = fit->columns;
+    const struct partition *sites = &columns->sites;
+    int64_t first = columns->batch_start[batch];
+    int used = (int)(columns->batch_start[batch + 1] - first);
+    double total[LANES] = {0}, moved[LANES], loss[LANES], before[LANES], after[LANES];
+    memcpy(total, columns->total + first, (size_t)used * sizeof *total);
+
+    status fault = rescale(sites, total, fields->c);
+    if (!fault)
+        fault = moved_share(fit, fields, total, fields->work, moved);
+    if (!fault)
+        fault = fit_loss(fit, fields, total, fields->work, loss);
+    if (!fault)
+        fault = REAL(moran_tissue)(slide, sites, LANES, fields->x, before);
+    if (!fault)
+        fault = REAL(moran_tissue)(slide, sites, LANES, fields->c, after);
+    if (fault)
+        return fault;
+    memcpy(readout->moved + first, moved, (size_t)used * sizeof *moved);
+    memcpy(readout->fit_loss + first, loss, (size_t)used * sizeof *loss);
+    memcpy(readout->moran_before + first, before, (size_t)used * sizeof *before);
+    memcpy(readout->moran_after + first, after, (size_t)used * sizeof *after);
+    for (int64_t i = 0; i < sites->n_own; i++) {
+        double sum = 0.0;
+        for (int g = 0; g < used; g++)
+            sum += (double)fields->c[i * LANES + g];
+        exact_add(&readout->site_total[i], sum);
+    }
+    if (readout->keep_mean)
+        fault = keep_mean(sites, total, used, fields->c, fields->work, &readout->mean);
+    if (!fault)
+        fault = REAL(round_largest_remainder)(sites, LANES, total, fields->c);
+    return fault ? fault : REAL(sparse_columns_append)(&readout->counts, sites->n_own, used, fields->c);
+}
+
+status REAL(correct_readout)(const struct correct_fit *fit, const struct slide *slide, struct readout *readout)
+{
+    MPI_Comm comm = fit->columns->grid->comm;
+    struct fields fields;
+    status fault = agree(comm, fields_new(&fields, fit));
+    if (fault)
+        return fault;
+    struct progress progress;
+    progress_start(&progress, "correcting genes", fit->columns->n_genes);
+    for (int64_t batch = 0; batch < fit->columns->n_batches && !fault; batch++) {
+        fault = solve(fit, batch, &fields);
+        if (!fault)
+            fault = read_out_batch(fit, slide, batch, &fields, readout);
+        progress_update(&progress, fit->columns->batch_start[batch + 1]);
+    }
+    progress_finish(&progress);
+    fields_free(&fields);
+    return agree(comm, fault);
+}
+
+status REAL(sparse_columns_append)(struct sparse_columns *columns, int64_t n_sites, int used, const real *field)
+{
+    int64_t count[LANES] = {0}, cursor[LANES];
+    for (int64_t i = 0; i < n_sites; i++)
+        for (int g = 0; g < used; g++)
+            count[g] += field[i * LANES + g] != (real)0;
+    for (int g = 0; g < used; g++) {
+        cursor[g] = columns->start[columns->n];
+        columns->start[columns->n + 1] = cursor[g] + count[g];
+        columns->n++;
+    }
+    status fault = sparse_columns_reserve(columns, columns->start[columns->n]);
+    if (fault)
+        return fault;
+    for (int64_t i = 0; i < n_sites; i++)
+        for (int g = 0; g < used; g++)
+            if (field[i * LANES + g] != (real)0) {
+                columns->site[cursor[g]] = (int32_t)i;
+                columns->value[cursor[g]++] = (float)field[i * LANES + g];
+            }
+    return MONGE_OK;
 }

@@ -96,4 +96,71 @@ struct background_check {
 status background_check_run(struct background_check *check, const struct correct_setting *setting, const struct correct_choices *choices,
                             const struct kernel *kernel, const struct gene_counts *columns, const double *e);
 
+/* Sparse columns that grow gene by gene: sites (local, ascending) and values, laid out as in gene_counts. */
+struct sparse_columns {
+    int64_t n;       /* genes so far */
+    int64_t *start;  /* n + 1 */
+    int32_t *site;   /* start[n] */
+    float *value;    /* start[n] */
+    int64_t capacity;
+};
+status sparse_columns_new(struct sparse_columns *columns, int64_t n_genes);
+void sparse_columns_free(struct sparse_columns *columns);
+status sparse_columns_reserve(struct sparse_columns *columns, int64_t entries); /* room for that many entries */
+/* Appends the first `used` of GENE_LANES lanes of a field [n_sites][GENE_LANES]: entries that are not zero. */
+status sparse_columns_append_f64(struct sparse_columns *columns, int64_t n_sites, int used, const double *field);
+status sparse_columns_append_f32(struct sparse_columns *columns, int64_t n_sites, int used, const float *field);
+
+/* The readout of the own genes of one gene_counts. */
+struct readout {
+    struct sparse_columns counts; /* integers */
+    struct sparse_columns mean;   /* expected counts; empty unless asked for */
+    bool keep_mean;
+    double *moved;         /* own genes: share of molecules moved beyond rescaling the tissue counts to the total */
+    double *fit_loss;      /* own genes: KL(a || f / sum f) */
+    double *moran_before;  /* own genes, in tissue */
+    double *moran_after;   /* own genes, expected counts, in tissue */
+    struct exact *site_total; /* own sites: expected counts summed over own genes */
+};
+status readout_new(struct readout *readout, const struct gene_counts *columns, bool keep_mean);
+void readout_free(struct readout *readout);
+
+/* Collective over the grid. Solves every own batch and reads it out: expected counts rescaled to the gene's total, their rounding
+ * by largest remainders, figures per gene. */
+status correct_readout_f64(const struct correct_fit *fit, const struct slide *slide, struct readout *readout);
+status correct_readout_f32(const struct correct_fit *fit, const struct slide *slide, struct readout *readout);
+
+/* Collective over the grid. Genes with too few molecules to model: tissue counts rescaled to the gene's total and rounded. */
+status pass_through(const struct gene_counts *columns, const struct slide *slide, struct readout *readout);
+
+/* The state of one run. */
+struct correction {
+    struct section *section;
+    const struct correct_options *options;
+    struct grid grid;
+    struct correct_setting setting;
+    struct gene_counts columns; /* genes that are corrected */
+    struct gene_counts rest;    /* genes that are passed through */
+    double *total;              /* own sites of section->sites: counts over all genes */
+    double *grid_total;         /* own sites of the grid */
+    struct kernel_fit fit;
+    struct kernel kernel; /* on the grid */
+    struct capture capture;
+    double *e; /* own sites of the grid */
+    struct selection selection;
+    struct background_check background;
+    struct readout readout, rest_readout;
+    double beta_factor; /* strength x beta-scale in use */
+    bool cautious;
+    double cv_before, cv_after, returned_before;
+    struct lowrank model; /* of the full data: pi for varm */
+    bool own_weights;
+};
+
+/* Values at the own sites of one partition of the slide -> the own sites of another. Collective over from->comm. */
+status redistribute(const struct partition *from, const double *own, const struct partition *to, double *to_own);
+
+/* Collective. Adds layers, var and obs columns and the record in uns/monge/correct to the section. */
+status correct_record(struct correction *c);
+
 #endif
