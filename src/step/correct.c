@@ -163,8 +163,8 @@ static status prepare(struct correction *c)
             n += corrected[g];
         }
         if (n == 0)
-            fault = error_set(MONGE_BAD_DATA, "%s: no gene has %g molecules or more; lower --min-total or give raw counts",
-                              section->source, c->options->min_total);
+            fault = error_set(MONGE_BAD_DATA, "%s: no gene has %g molecules or more; lower --min-total or give raw counts", section->source,
+                              c->options->min_total);
     }
     if (!fault)
         fault = choose_grid(c, n);
@@ -183,9 +183,10 @@ static status prepare(struct correction *c)
         bool large = section->slide.n_sites > 20000;
         c->setting = (struct correct_setting){c->options, &section->slide, &c->grid,
                                               c->options->precision == PRECISION_AUTO ? large : c->options->precision == PRECISION_SINGLE};
-        log_info("%lld of %lld genes are corrected (>= %g molecules), the others are passed through; grid %d x %d (genes x spots), %s precision",
-                 (long long)n, (long long)section->n_genes, c->options->min_total, c->grid.n_gene_groups, c->grid.n_spot_groups,
-                 c->setting.single ? "single" : "double");
+        log_info(
+            "%lld of %lld genes are corrected (>= %g molecules), the others are passed through; grid %d x %d (genes x spots), %s precision",
+            (long long)n, (long long)section->n_genes, c->options->min_total, c->grid.n_gene_groups, c->grid.n_spot_groups,
+            c->setting.single ? "single" : "double");
     }
     free(gene_total);
     free(corrected);
@@ -223,8 +224,6 @@ static status fit_kernel(struct correction *c)
     log_info("kernel fit: beta %.3f with the boundary ring, %.3f without; used: beta %.3f, sigma %.2f, tail %.2f x exp(-d/%.2f), uniform "
              "%.2f, permeability %.2f, radius %.0f pitches",
              a->beta, b->beta, t->beta, t->sigma, t->tail_weight, t->tail_length, t->uniform_weight, t->permeability, c->fit.radius);
-    if (o->kernel && strcmp(o->kernel, "mlp") == 0)
-        return kernel_new_learned(&c->kernel, slide, sites, &c->fit, &c->columns, (uint64_t)o->seed);
     return kernel_new_mixture(&c->kernel, slide, sites, t, c->fit.radius, o->kernel_dictionary.n, o->kernel_dictionary.values);
 }
 
@@ -454,8 +453,8 @@ status correct_fit_new(struct correct_fit *fit, const struct correct_setting *se
     fit->columns = columns;
     fit->e = e;
     fit->own_weights = choices->gene_weights > 0.0;
-    fit->map = (struct map_options){choices->alpha, choices->rho, (int)setting->options->steps,
-                                    setting->options->readout == READOUT_EXPOSURE};
+    fit->map =
+        (struct map_options){choices->alpha, choices->rho, (int)setting->options->steps, setting->options->readout == READOUT_EXPOSURE};
     struct lowrank_options lowrank = {.rank = choices->rank,
                                       .sweeps = choices->sweeps,
                                       .gene_weights = choices->gene_weights,
@@ -478,11 +477,6 @@ static status correct_run(struct section *section, const void *values)
 {
     struct correction c = {.section = section, .options = values, .beta_factor = 1.0};
     status fault = prepare(&c);
-    if (!fault && c.options->formulation == FORMULATION_SEED) {
-        fault = correct_seed_section(section, &c.columns, &c.rest, c.options);
-        correction_free(&c);
-        return fault;
-    }
     if (!fault)
         fault = fit_kernel(&c);
     if (!fault) {

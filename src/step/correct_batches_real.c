@@ -229,8 +229,23 @@ static status keep_mean(const struct partition *sites, const double total[LANES]
     return fault ? fault : REAL(sparse_columns_append)(mean, sites->n_own, used, work);
 }
 
-static status read_out_batch(const struct correct_fit *fit, const struct slide *slide, int64_t batch, struct fields *fields,
-                             struct readout *readout)
+/* Moran's I of each lane over the tissue, a few lanes at a time in double. */
+static status tissue_moran(const struct moran_graph *graph, const real *field, double *few, double index[LANES])
+{
+    enum { FEW = 8 };
+    for (int from = 0; from < LANES; from += FEW) {
+        for (int64_t i = 0; i < graph->sites->n_own; i++)
+            for (int g = 0; g < FEW; g++)
+                few[i * FEW + g] = (double)field[i * LANES + from + g];
+        status fault = moran_index(graph, FEW, few, index + from);
+        if (fault)
+            return fault;
+    }
+    return MONGE_OK;
+}
+
+static status read_out_batch(const struct correct_fit *fit, const struct moran_graph *graph, double *few, int64_t batch,
+                             struct fields *fields, struct readout *readout)
 {
     const struct gene_counts *columns = fit->columns;
     const struct partition *sites = &columns->sites;
@@ -245,9 +260,9 @@ static status read_out_batch(const struct correct_fit *fit, const struct slide *
     if (!fault)
         fault = fit_loss(fit, fields, total, fields->work, loss);
     if (!fault)
-        fault = REAL(moran_tissue)(slide, sites, LANES, fields->x, before);
+        fault = tissue_moran(graph, fields->x, few, before);
     if (!fault)
-        fault = REAL(moran_tissue)(slide, sites, LANES, fields->c, after);
+        fault = tissue_moran(graph, fields->c, few, after);
     if (fault)
         return fault;
     memcpy(readout->moved + first, moved, (size_t)used * sizeof *moved);
@@ -269,20 +284,29 @@ static status read_out_batch(const struct correct_fit *fit, const struct slide *
 
 status REAL(correct_readout)(const struct correct_fit *fit, const struct slide *slide, struct readout *readout)
 {
-    MPI_Comm comm = fit->columns->grid->comm;
+    const struct gene_counts *columns = fit->columns;
+    MPI_Comm comm = columns->grid->comm;
     struct fields fields;
+    struct moran_graph graph;
     status fault = agree(comm, fields_new(&fields, fit));
     if (fault)
         return fault;
+    fault = moran_graph_new(&graph, slide, &columns->sites, true);
+    double *few = malloc((8 * (size_t)columns->sites.n_own + 1) * sizeof *few);
+    if (!fault && !few)
+        fault = error_memory("Moran's I", 64.0 * (double)columns->sites.n_own);
+    fault = agree(comm, fault);
     struct progress progress;
-    progress_start(&progress, "correcting genes", fit->columns->n_genes);
-    for (int64_t batch = 0; batch < fit->columns->n_batches && !fault; batch++) {
+    progress_start(&progress, "correcting genes", columns->n_genes);
+    for (int64_t batch = 0; batch < columns->n_batches && !fault; batch++) {
         fault = solve(fit, batch, &fields);
         if (!fault)
-            fault = read_out_batch(fit, slide, batch, &fields, readout);
-        progress_update(&progress, fit->columns->batch_start[batch + 1]);
+            fault = read_out_batch(fit, &graph, few, batch, &fields, readout);
+        progress_update(&progress, columns->batch_start[batch + 1]);
     }
     progress_finish(&progress);
+    moran_graph_free(&graph);
+    free(few);
     fields_free(&fields);
     return agree(comm, fault);
 }

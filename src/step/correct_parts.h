@@ -89,7 +89,7 @@ void selection_free(struct selection *selection);
 
 /* The spatially held-out background: composition of left-out background spots, deviance per cell over two checkerboard folds. */
 struct background_check {
-    double gene_means;   /* composition of the other background spots */
+    double gene_means; /* composition of the other background spots */
     double shared_kernel;
     double gene_weights; /* NaN if one pi serves all genes */
 };
@@ -98,10 +98,10 @@ status background_check_run(struct background_check *check, const struct correct
 
 /* Sparse columns that grow gene by gene: sites (local, ascending) and values, laid out as in gene_counts. */
 struct sparse_columns {
-    int64_t n;       /* genes so far */
-    int64_t *start;  /* n + 1 */
-    int32_t *site;   /* start[n] */
-    float *value;    /* start[n] */
+    int64_t n;      /* genes so far */
+    int64_t *start; /* n + 1 */
+    int32_t *site;  /* start[n] */
+    float *value;   /* start[n] */
     int64_t capacity;
 };
 status sparse_columns_new(struct sparse_columns *columns, int64_t n_genes);
@@ -116,10 +116,10 @@ struct readout {
     struct sparse_columns counts; /* integers */
     struct sparse_columns mean;   /* expected counts; empty unless asked for */
     bool keep_mean;
-    double *moved;         /* own genes: share of molecules moved beyond rescaling the tissue counts to the total */
-    double *fit_loss;      /* own genes: KL(a || f / sum f) */
-    double *moran_before;  /* own genes, in tissue */
-    double *moran_after;   /* own genes, expected counts, in tissue */
+    double *moved;            /* own genes: share of molecules moved beyond rescaling the tissue counts to the total */
+    double *fit_loss;         /* own genes: KL(a || f / sum f) */
+    double *moran_before;     /* own genes, in tissue */
+    double *moran_after;      /* own genes, expected counts, in tissue */
     struct exact *site_total; /* own sites: expected counts summed over own genes */
 };
 status readout_new(struct readout *readout, const struct gene_counts *columns, bool keep_mean);
