@@ -66,8 +66,6 @@ static void stencil_free(void *state)
         return;
     patches_free(stencil->patches);
     offsets_free(&stencil->offsets);
-    free(stencil->forward);
-    free(stencil->backward);
     free(stencil);
 }
 
@@ -114,39 +112,4 @@ status operator_stencil_new(struct spot_operator *op, const struct slide *slide,
     s = stencil_new_on(op, patches, radius, weight, parameters);
     patches_free(patches);
     return s;
-}
-
-/* Tiles whose patch holds a source. Runs of ghosts count as sources: their blocks are not looked up. */
-static bool reached(const struct patches *p, const struct patch_tile *tile, const bool *source)
-{
-    const struct partition *sites = p->sites;
-    int64_t block = tile->block;
-    for (int64_t r = tile->first_run; r < tile->end_run; r++) {
-        if (p->run[r].ghost)
-            return true;
-        int64_t site = sites->first + p->run[r].site;
-        while (sites->block_start[block] > site)
-            block--;
-        while (sites->block_start[block + 1] <= site)
-            block++;
-        if (source[block])
-            return true;
-    }
-    return false;
-}
-
-status stencil_set_sources(struct spot_operator *op, const bool *source)
-{
-    struct stencil_state *stencil = op->state;
-    const struct patches *p = stencil->patches;
-    size_t n = (size_t)p->n_tiles + 1;
-    stencil->forward = calloc(n, sizeof *stencil->forward);
-    stencil->backward = calloc(n, sizeof *stencil->backward);
-    if (!stencil->forward || !stencil->backward)
-        return error_memory("the stencil's masks", 2.0 * (double)n);
-    for (int64_t t = 0; t < p->n_tiles; t++) {
-        stencil->forward[t] = reached(p, &p->tile[t], source);
-        stencil->backward[t] = source[p->tile[t].block];
-    }
-    return MONGE_OK;
 }

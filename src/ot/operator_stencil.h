@@ -44,6 +44,7 @@ struct patches {
     void *ghost;        /* n_ghosts x ghost_bytes */
     size_t ghost_bytes; /* per site, grown at need, alike on all ranks */
     double bytes;
+    bool *forward, *backward; /* own tiles that apply and adjoint compute, the others are zero; NULL: all */
 };
 
 /* Which cells to add up, for rows of parity 0 and 1. */
@@ -57,7 +58,6 @@ struct offsets {
 struct stencil_state {
     struct patches *patches;
     struct offsets offsets;
-    bool *forward, *backward; /* own tiles that apply and adjoint compute, the others are zero; NULL: all */
 };
 
 /* Collective. */
@@ -69,6 +69,10 @@ void patches_free(struct patches *patches); /* gives up one reference */
 
 /* Collective when bytes_per_site exceeds all earlier calls': room for ghosts. */
 status patches_reserve(struct patches *patches, size_t bytes_per_site);
+
+/* Declares that only blocks with source[block] set (n_blocks, alike on all ranks) hold sources: apply skips tiles that none reaches,
+ * adjoint computes these blocks only, and both leave zero elsewhere. */
+status patches_set_sources(struct patches *patches, const bool *source);
 
 /* Offsets within `radius` with their weights; zero weights are left out. */
 status offsets_radial(struct offsets *offsets, const struct patches *patches, double radius, radial_weight weight, const void *parameters);
@@ -82,10 +86,6 @@ status patches_sum_f32(struct patches *patches, const struct offsets *offsets, c
 
 /* Collective. An operator that shares `patches`. */
 status stencil_new_on(struct spot_operator *op, struct patches *patches, double radius, radial_weight weight, const void *parameters);
-
-/* Declares that only blocks with source[block] set (n_blocks, all ranks alike) hold sources: apply skips tiles that none reaches,
- * adjoint computes these blocks only and leaves zero elsewhere. */
-status stencil_set_sources(struct spot_operator *op, const bool *source);
 
 status stencil_apply_f64(const struct spot_operator *op, int lanes, const double *in, double *out);
 status stencil_apply_f32(const struct spot_operator *op, int lanes, const float *in, float *out);

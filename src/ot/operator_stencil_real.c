@@ -5,11 +5,11 @@
 status REAL(stencil_apply)(const struct spot_operator *op, int lanes, const real *in, real *out)
 {
     const struct stencil_state *stencil = op->state;
-    return REAL(patches_sum)(stencil->patches, &stencil->offsets, stencil->forward, false, lanes, in, out);
+    return REAL(patches_sum)(stencil->patches, &stencil->offsets, stencil->patches->forward, false, lanes, in, out);
 }
 
 status REAL(stencil_adjoint)(const struct spot_operator *op, int lanes, const real *in, real *out)
 {
     const struct stencil_state *stencil = op->state;
-    return REAL(patches_sum)(stencil->patches, &stencil->offsets, stencil->backward, false, lanes, in, out);
+    return REAL(patches_sum)(stencil->patches, &stencil->offsets, stencil->patches->backward, false, lanes, in, out);
 }

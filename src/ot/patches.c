@@ -2,7 +2,6 @@
  *
  * Sites of a tile are row-major, so that a row of a patch is a few runs of consecutive sites, one per tile it crosses. Remote
  * tiles' runs point into the ghosts of a halo. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +17,8 @@ void patches_free(struct patches *patches)
     free(patches->run);
     free(patches->patch);
     free(patches->ghost);
+    free(patches->forward);
+    free(patches->backward);
     free(patches);
 }
 
@@ -195,9 +196,22 @@ status patches_new(struct patches **patches, const struct slide *slide, const st
 
 status patches_new_radius(struct patches **patches, const struct slide *slide, const struct partition *sites, double radius)
 {
-    /* hexagonal rows are sqrt(3)/2 apart */
-    double row_height = slide->lattice == LATTICE_HEX ? sqrt(0.75) : 1.0, slack = 1e-9;
-    return patches_new(patches, slide, sites, (int32_t)floor(radius / row_height + slack), (int32_t)floor(radius + slack));
+    int32_t margin_rows = 0, margin_cols = 0;
+    int most_offsets = 0;
+    for (int parity = 0; parity < 2; parity++)
+        most_offsets = most(most_offsets, slide_offsets(slide, parity, radius, NULL, NULL, NULL));
+    int32_t *row = malloc((size_t)most_offsets * sizeof *row), *col = malloc((size_t)most_offsets * sizeof *col);
+    status s = agree(sites->comm, row && col ? MONGE_OK : error_memory("the stencil", 8.0 * (double)most_offsets));
+    for (int parity = 0; s == MONGE_OK && parity < 2; parity++) {
+        int n = slide_offsets(slide, parity, radius, row, col, NULL);
+        for (int k = 0; k < n; k++) {
+            margin_rows = most(margin_rows, row[k]); /* offsets come in opposite pairs */
+            margin_cols = most(margin_cols, abs(col[k]));
+        }
+    }
+    free(row);
+    free(col);
+    return s == MONGE_OK ? patches_new(patches, slide, sites, margin_rows, margin_cols) : s;
 }
 
 status patches_reserve(struct patches *p, size_t bytes_per_site)
@@ -209,4 +223,31 @@ status patches_reserve(struct patches *p, size_t bytes_per_site)
     p->ghost = malloc(bytes + 1);
     p->ghost_bytes = bytes_per_site;
     return agree(p->sites->comm, p->ghost ? MONGE_OK : error_memory("the stencil's halo", (double)bytes));
+}
+
+/* A source tile within the margins, to whole tiles. */
+static bool reached(const struct patches *p, const struct patch_tile *tile, const bool *source)
+{
+    const struct slide *slide = p->slide;
+    int32_t rows = (p->margin_rows + STENCIL_TILE - 1) / STENCIL_TILE, cols = (p->margin_cols + STENCIL_TILE - 1) / STENCIL_TILE;
+    int32_t number = slide->block_tile[tile->block], row = number / slide->n_tile_cols, col = number % slide->n_tile_cols;
+    for (int32_t r = most(row - rows, 0); r <= least(row + rows, slide->n_tile_rows - 1); r++)
+        for (int32_t c = most(col - cols, 0); c <= least(col + cols, slide->n_tile_cols - 1); c++)
+            if (source[slide->tile_block[r * slide->n_tile_cols + c]])
+                return true;
+    return false;
+}
+
+status patches_set_sources(struct patches *p, const bool *source)
+{
+    size_t n = (size_t)p->n_tiles + 1;
+    p->forward = calloc(n, sizeof *p->forward);
+    p->backward = calloc(n, sizeof *p->backward);
+    if (!p->forward || !p->backward)
+        return error_memory("the stencil's masks", 2.0 * (double)n);
+    for (int64_t t = 0; t < p->n_tiles; t++) {
+        p->forward[t] = reached(p, &p->tile[t], source);
+        p->backward[t] = source[p->tile[t].block];
+    }
+    return MONGE_OK;
 }
