@@ -50,7 +50,8 @@ status verb_parse(const struct command *command, void *values, void *shared_valu
 /* The functions of the verbs (one file each). */
 status verb_step(const struct command *command); /* any verb with step or create: IN -o OUT, or -o OUT */
 status verb_run(const struct command *command);
+status verb_info(const struct command *command);
 status verb_help(const struct command *command);
-extern const struct option_table options_run, options_help;
+extern const struct option_table options_run, options_info, options_help;
 
 #endif

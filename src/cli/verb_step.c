@@ -20,7 +20,7 @@ status verb_step(const struct command *command)
 {
     const struct option_table *table = verb_options(command->verb);
     int n_inputs = command->verb->create ? 0 : 1;
-    struct run_options run;
+    struct run_options run = {0};
     const char *input = NULL;
     void *values = malloc(table->size);
     if (!values)
