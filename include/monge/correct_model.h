@@ -12,7 +12,7 @@
 
 /* ---- kernel fit on the totals (ot/kernel_fit.c) ---- */
 struct kernel_fit {
-    struct kernel_parameters parameters;          /* the ones to use (smaller beta of the two fits) */
+    struct kernel_parameters parameters; /* the ones to use (smaller beta of the two fits) */
     struct kernel_parameters with_ring, without_ring;
     double nll, nll_without_ring; /* mean Poisson NLL per molecule (f - x log f) / sum x */
     int evaluations;
@@ -34,9 +34,9 @@ status richardson_lucy(const struct kernel *kernel, int lanes, int steps, const 
 struct capture {
     bool on;
     double s2_background, se_background, s2_tissue, se_tissue; /* nuggets */
-    double strength;        /* k_e = 1 / s2_e */
-    double source_strength; /* k_s = 1 / tau2 */
-    double sd_log;          /* sd of log e */
+    double strength;                                           /* k_e = 1 / s2_e */
+    double source_strength;                                    /* k_s = 1 / tau2 */
+    double sd_log;                                             /* sd of log e */
 };
 /* Collective. Fills `capture` and e [own sites] (1 when off). capture_sd: NaN = estimate, 0 = off, > 0 imposes exp(S^2)-1. With `given`
  * non-NULL its strengths are used instead of estimates (thinned half). */
@@ -46,7 +46,8 @@ status capture_estimate(struct capture *capture, const struct kernel *kernel, co
 status capture_nugget(const struct slide *slide, const struct partition *sites, enum site_kind region, const double *n, const double *f,
                       double *s2, double *se);
 /* The 150 steps of 10.1.4 from b = b0 + 1e-3 with imposed strengths; returns e, source b and f. */
-status capture_iterate(const struct kernel *kernel, const double *total, double k_e, double k_s, int steps, double *e, double *b, double *f);
+status capture_iterate(const struct kernel *kernel, const double *total, double k_e, double k_s, int steps, double *e, double *b,
+                       double *f);
 
 /* ---- step B: low-rank field (ot/lowrank.c) ---- */
 struct lowrank_options {
@@ -54,16 +55,17 @@ struct lowrank_options {
     int sweeps;
     double gene_weights;    /* A; 0: shared pi */
     int first_weight_sweep; /* 5: from the 6th sweep */
+    int likelihood_every;   /* log-likelihood of every n-th sweep and the last, NaN between (logarithms cost a third of a sweep); 0: all */
     bool rescale_rows;      /* test switch: rows of V rescaled to T_g (golden lowrank_map) instead of carrying the factors */
     uint64_t seed;
 };
 struct lowrank {
-    int rank, lanes;   /* lanes: rank rounded up to a multiple of 8; padding lanes are zero */
+    int rank, lanes; /* lanes: rank rounded up to a multiple of 8; padding lanes are zero */
     int n_components;
-    double *u;         /* own sites x lanes (replicated over gene groups): rows k of U sum to 1 over sites */
-    double *v;         /* own genes x lanes */
-    double *pi;        /* own genes x n_components */
-    double *loglik;    /* sweeps: before each sweep, up to a constant */
+    double *u;      /* own sites x lanes (replicated over gene groups): rows k of U sum to 1 over sites */
+    double *v;      /* own genes x lanes */
+    double *pi;     /* own genes x n_components */
+    double *loglik; /* sweeps: before each sweep, up to a constant */
 };
 /* Collective over columns->grid->comm. Start of 3.3.3: k-means++ on square-root gene shapes; V random. */
 status lowrank_start(struct lowrank *model, const struct lowrank_options *options, const struct kernel *kernel,
@@ -76,8 +78,8 @@ void lowrank_free(struct lowrank *model);
 /* ---- step C: MAP per gene (ot/map_real.c) ---- */
 struct map_options {
     double alpha;
-    double rho;   /* INFINITY: off */
-    int steps;    /* 10 */
+    double rho; /* INFINITY: off */
+    int steps;  /* 10 */
     bool exposure_readout;
 };
 /* Collective over kernel->sites->comm. One batch: x, mu [own sites x lanes] (mu 0 outside tissue), pi [lanes][n_components] or NULL.

@@ -15,6 +15,7 @@
 struct exact {
     int64_t digit[4]; /* weights 2^-72, 2^-32, 2^8, 2^48; all zero = 0 */
     int64_t poison;   /* number of NaN or infinite addends */
+    int64_t addends;  /* since the last carry */
 };
 
 void exact_add(struct exact *sum, double value);
@@ -37,6 +38,7 @@ struct array_sum {
     double scale;  /* power of two */
     int64_t *high; /* n */
     int64_t *low;  /* n */
+    int64_t portions;
 };
 status array_sum_new(struct array_sum *sum, int64_t n, double bound);
 void array_sum_add(struct array_sum *sum, const double *portion);

@@ -32,6 +32,7 @@ struct kernel {
     double *destination;                               /* own sites: D */
     double destination_sum;
     double *source; /* own sites: 1 tissue, 0 elsewhere */
+    double *spread; /* own sites: sum_c weight_c x share of column j that the shared mixture spreads as D / sum D */
     struct kernel_parameters parameters;
 };
 
@@ -49,18 +50,26 @@ status kernel_new_dense(struct kernel *kernel, const struct slide *slide, const 
 status kernel_new_profile(struct kernel *kernel, const struct slide *slide, const struct partition *sites,
                           const struct kernel_parameters *parameters, int n, const double *distance, const double *weight);
 
-/* A single given matrix [n][n] over sites in slide order (columns of non-tissue sites ignored) as the only lateral component,
- * weight 1: golden vectors and user kernels. */
+/* A single given matrix [n][n] over sites in slide order (rows: destinations; columns of non-tissue sites and rows of SITE_OFF
+ * ignored) as the only lateral component, weight 1: golden vectors and user kernels. Columns are normalised to 1; MONGE_BAD_DATA
+ * for negative or non-finite entries and for a tissue column without mass. */
 status kernel_new_matrix(struct kernel *kernel, const struct slide *slide, const struct partition *sites, const double *matrix);
+
+/* No diffusion, and a source at every spot, background included: the free field that corrected results are compared with. Collective
+ * over sites->comm. */
+status kernel_new_identity(struct kernel *kernel, const struct slide *slide, const struct partition *sites);
 void kernel_free(struct kernel *kernel);
 
 /* The same kernel with beta multiplied (strength presets): only the weights change. */
 void kernel_scale_beta(struct kernel *kernel, double factor);
 
-/* Collective over sites->comm. out = K_c in and out = K_c' in for one component. Fields: own sites x lanes. Values of `in` at
- * non-tissue sites are ignored by apply; apply's out is 0 at SITE_OFF; adjoint's out is 0 outside tissue. */
+/* Collective over sites->comm. out = K_c in and out = K_c' in for one component. Fields: own sites x lanes, distinct. Values of
+ * `in` at non-tissue sites are ignored by apply, at SITE_OFF by adjoint (but must be finite); apply's out is 0 at SITE_OFF,
+ * adjoint's 0 outside tissue. */
 status kernel_component_apply_f64(const struct kernel *kernel, int component, int lanes, const double *in, double *out);
 status kernel_component_adjoint_f64(const struct kernel *kernel, int component, int lanes, const double *in, double *out);
+status kernel_component_apply_f32(const struct kernel *kernel, int component, int lanes, const float *in, float *out);
+status kernel_component_adjoint_f32(const struct kernel *kernel, int component, int lanes, const float *in, float *out);
 
 /* Collective. out = sum_c pi_c K_c in with pi [lanes][n_components], or the shared weights if pi is NULL. `work`: at least
  * 2 x own sites x lanes. */

@@ -1,0 +1,430 @@
+/* Counts by gene: from the Section's rows over all ranks to columns over the process grid, and back.
+ *
+ * One all-to-all of (gene, site, value) entries each way. Sources hold ascending ranges of sites and send them in order, so the
+ * entries of a gene arrive ascending; on the way back a counting sort by gene, then by row, orders the rows. */
+#include "monge/gene_counts.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "monge/agree.h"
+
+struct entry {
+    int32_t gene; /* index in the Section */
+    int32_t site; /* in slide order */
+    float value;
+};
+
+/* ---- moving entries ---- */
+
+struct mail {
+    int size;
+    int *count, *at; /* size: entries to each rank, and where they begin */
+    int *arrived_count, *arrived_at;
+    struct entry *out, *in;
+    int64_t n_in;
+};
+
+static void mail_free(struct mail *mail)
+{
+    free(mail->count);
+    free(mail->out);
+    free(mail->in);
+}
+
+static status mail_new(struct mail *mail, int size)
+{
+    memset(mail, 0, sizeof *mail);
+    mail->size = size;
+    mail->count = calloc(4 * (size_t)size, sizeof(int));
+    if (!mail->count)
+        return error_memory("the transposition of the counts", 16.0 * size);
+    mail->at = mail->count + size;
+    mail->arrived_count = mail->at + size;
+    mail->arrived_at = mail->arrived_count + size;
+    return MONGE_OK;
+}
+
+/* After count is known: room for what leaves; `at` becomes the write position of each rank's part. */
+static status mail_open(struct mail *mail)
+{
+    int64_t n = 0;
+    for (int r = 0; r < mail->size; r++) {
+        mail->at[r] = (int)n;
+        n += mail->count[r];
+        if (n > INT_MAX)
+            return error_set(MONGE_INTERNAL, "more than 2^31 counts on one rank; use more ranks");
+    }
+    mail->out = malloc(((size_t)n + 1) * sizeof *mail->out);
+    return mail->out ? MONGE_OK : error_memory("the transposition of the counts", 12.0 * (double)n);
+}
+
+/* Collective. Delivers; entries of lower ranks stand first. */
+static status mail_deliver(struct mail *mail, MPI_Comm comm)
+{
+    for (int r = 0; r < mail->size; r++)
+        mail->at[r] -= mail->count[r]; /* back from the write positions */
+    MPI_Alltoall(mail->count, 1, MPI_INT, mail->arrived_count, 1, MPI_INT, comm);
+    status fault = MONGE_OK;
+    for (int r = 0; r < mail->size; r++) {
+        mail->arrived_at[r] = (int)mail->n_in;
+        mail->n_in += mail->arrived_count[r];
+        if (mail->n_in > INT_MAX)
+            fault = error_set(MONGE_INTERNAL, "more than 2^31 counts on one rank; use more ranks");
+    }
+    if (!fault) {
+        mail->in = malloc(((size_t)mail->n_in + 1) * sizeof *mail->in);
+        if (!mail->in)
+            fault = error_memory("the transposition of the counts", 12.0 * (double)mail->n_in);
+    }
+    fault = agree(comm, fault);
+    if (fault)
+        return fault;
+    MPI_Datatype type;
+    MPI_Type_contiguous(sizeof(struct entry), MPI_BYTE, &type);
+    MPI_Type_commit(&type);
+    MPI_Alltoallv(mail->out, mail->count, mail->at, type, mail->in, mail->arrived_count, mail->arrived_at, type, comm);
+    MPI_Type_free(&type);
+    free(mail->out);
+    mail->out = NULL;
+    return MONGE_OK;
+}
+
+/* ---- which gene goes where ---- */
+
+struct ranked {
+    int64_t entries;
+    int32_t gene;
+};
+
+static int more_entries(const void *a, const void *b)
+{
+    const struct ranked *p = a, *q = b;
+    if (p->entries != q->entries)
+        return p->entries > q->entries ? -1 : 1;
+    return p->gene < q->gene ? -1 : 1;
+}
+
+/* The same on all ranks: genes in batch order and the gene group of each batch. */
+struct deal {
+    struct ranked *order; /* n_genes_all */
+    int *group;           /* n_batches_all */
+    int32_t *place;       /* section genes: position in `order`, or -1 */
+};
+
+static void deal_free(struct deal *deal)
+{
+    free(deal->order);
+    free(deal->group);
+    free(deal->place);
+}
+
+/* Non-zeros of every gene of the Section. */
+static void count_entries(const struct section *section, int64_t *entries)
+{
+    const struct sparse_rows *rows = &section->counts;
+    for (int64_t k = 0; k < rows->start[rows->n_rows]; k++)
+        entries[rows->column[k]]++;
+    for (int64_t first = 0; first < section->n_genes; first += INT_MAX)
+        MPI_Allreduce(MPI_IN_PLACE, entries + first, (int)(section->n_genes - first < INT_MAX ? section->n_genes - first : INT_MAX),
+                      MPI_INT64_T, MPI_SUM, section->comm);
+}
+
+/* Longest batch first to the group with the least work; a batch costs its dense fields and its entries. */
+static status deal_batches(struct deal *deal, struct gene_counts *columns)
+{
+    const double DENSE = .2; /* work per site and lane, in units of the work per entry */
+    int groups = columns->grid->n_gene_groups;
+    double *load = calloc((size_t)groups, sizeof *load);
+    if (!load)
+        return error_memory("the deal of genes", 8.0 * groups);
+    for (int64_t b = 0; b < columns->n_batches_all; b++) {
+        int lightest = 0;
+        for (int g = 1; g < groups; g++)
+            if (load[g] < load[lightest])
+                lightest = g;
+        deal->group[b] = lightest;
+        load[lightest] += DENSE * (double)columns->sites.n * GENE_LANES;
+        for (int64_t k = b * GENE_LANES; k < (b + 1) * GENE_LANES && k < columns->n_genes_all; k++)
+            load[lightest] += (double)deal->order[k].entries;
+    }
+    free(load);
+    return MONGE_OK;
+}
+
+static status deal_new(struct deal *deal, struct gene_counts *columns, const struct section *section, const bool *selected)
+{
+    size_t genes = (size_t)section->n_genes;
+    int64_t *entries = calloc(genes + 1, sizeof *entries);
+    memset(deal, 0, sizeof *deal);
+    deal->order = malloc((genes + 1) * sizeof *deal->order);
+    deal->place = malloc((genes + 1) * sizeof *deal->place);
+    deal->group = malloc((genes / GENE_LANES + 1) * sizeof *deal->group);
+    status fault =
+        entries && deal->order && deal->place && deal->group ? MONGE_OK : error_memory("the deal of genes", 32.0 * (double)genes);
+    fault = agree(section->comm, fault);
+    if (!fault) {
+        count_entries(section, entries);
+        columns->n_genes_all = 0;
+        for (size_t g = 0; g < genes; g++) {
+            deal->place[g] = -1;
+            if (!selected || selected[g])
+                deal->order[columns->n_genes_all++] = (struct ranked){entries[g], (int32_t)g};
+        }
+        qsort(deal->order, (size_t)columns->n_genes_all, sizeof *deal->order, more_entries);
+        for (int64_t k = 0; k < columns->n_genes_all; k++)
+            deal->place[deal->order[k].gene] = (int32_t)k;
+        columns->n_batches_all = (columns->n_genes_all + GENE_LANES - 1) / GENE_LANES;
+        fault = agree(section->comm, deal_batches(deal, columns));
+    }
+    free(entries);
+    return fault;
+}
+
+/* The batches and genes of this rank's group. */
+static status take_own(struct gene_counts *columns, const struct deal *deal)
+{
+    int group = columns->grid->gene_group;
+    for (int64_t b = 0; b < columns->n_batches_all; b++)
+        columns->n_batches += deal->group[b] == group;
+    columns->batch = malloc(((size_t)columns->n_batches + 1) * sizeof *columns->batch);
+    columns->batch_start = malloc(((size_t)columns->n_batches + 1) * sizeof *columns->batch_start);
+    columns->gene = malloc(((size_t)columns->n_batches * GENE_LANES + 1) * sizeof *columns->gene);
+    columns->total = calloc((size_t)columns->n_batches * GENE_LANES + 1, sizeof *columns->total);
+    columns->start = calloc((size_t)columns->n_batches * GENE_LANES + 2, sizeof *columns->start);
+    if (!columns->batch || !columns->batch_start || !columns->gene || !columns->total || !columns->start)
+        return error_memory("columns of counts", 28.0 * GENE_LANES * (double)columns->n_batches);
+    int64_t own = 0;
+    columns->batch_start[0] = 0;
+    for (int64_t b = 0; b < columns->n_batches_all; b++) {
+        if (deal->group[b] != group)
+            continue;
+        for (int64_t k = b * GENE_LANES; k < (b + 1) * GENE_LANES && k < columns->n_genes_all; k++)
+            columns->gene[columns->n_genes++] = deal->order[k].gene;
+        columns->batch[own++] = b;
+        columns->batch_start[own] = columns->n_genes;
+    }
+    return MONGE_OK;
+}
+
+/* ---- rows -> columns ---- */
+
+static int grid_rank(const struct gene_counts *columns, const struct deal *deal, int32_t gene, int64_t site)
+{
+    int group = deal->group[deal->place[gene] / GENE_LANES];
+    return group * columns->grid->n_spot_groups + partition_owner(&columns->sites, site);
+}
+
+static status send_rows(struct mail *mail, const struct gene_counts *columns, const struct deal *deal, const struct section *section)
+{
+    const struct sparse_rows *rows = &section->counts;
+    for (int pass = 0; pass < 2; pass++) {
+        for (int64_t i = 0; i < rows->n_rows; i++) {
+            int64_t site = section->sites.first + i;
+            for (int64_t k = rows->start[i]; k < rows->start[i + 1]; k++) {
+                int32_t gene = rows->column[k];
+                if (deal->place[gene] < 0 || !(rows->value[k] > 0.0f))
+                    continue;
+                int to = grid_rank(columns, deal, gene, site);
+                if (pass == 0)
+                    mail->count[to]++;
+                else
+                    mail->out[mail->at[to]++] = (struct entry){gene, (int32_t)site, rows->value[k]};
+            }
+        }
+        if (pass == 0) {
+            status fault = mail_open(mail);
+            if (fault)
+                return fault;
+        }
+    }
+    return MONGE_OK;
+}
+
+static status build_columns(struct gene_counts *columns, const struct mail *mail, int64_t n_genes_section)
+{
+    int32_t *own = malloc((size_t)(n_genes_section + 1) * sizeof *own); /* gene of the Section -> own column */
+    int64_t *cursor = malloc(((size_t)columns->n_genes + 1) * sizeof *cursor);
+    columns->site = malloc(((size_t)mail->n_in + 1) * sizeof *columns->site);
+    columns->count = malloc(((size_t)mail->n_in + 1) * sizeof *columns->count);
+    if (!own || !cursor || !columns->site || !columns->count) {
+        free(own);
+        free(cursor);
+        return error_memory("columns of counts", 8.0 * (double)mail->n_in);
+    }
+    for (int64_t g = 0; g < columns->n_genes; g++)
+        own[columns->gene[g]] = (int32_t)g;
+    for (int64_t k = 0; k < mail->n_in; k++)
+        columns->start[own[mail->in[k].gene] + 1]++;
+    for (int64_t g = 0; g < columns->n_genes; g++) {
+        columns->start[g + 1] += columns->start[g];
+        cursor[g] = columns->start[g];
+    }
+    for (int64_t k = 0; k < mail->n_in; k++) {
+        int32_t g = own[mail->in[k].gene];
+        columns->site[cursor[g]] = (int32_t)(mail->in[k].site - columns->sites.first);
+        columns->count[cursor[g]++] = mail->in[k].value;
+        columns->total[g] += (double)mail->in[k].value; /* integers: exact in any order */
+    }
+    free(own);
+    free(cursor);
+    return MONGE_OK;
+}
+
+status gene_counts_new(struct gene_counts *columns, const struct section *section, const struct grid *grid, const bool *selected)
+{
+    memset(columns, 0, sizeof *columns);
+    columns->grid = grid;
+    struct deal deal = {0};
+    struct mail mail = {0};
+    status fault = partition_new(&columns->sites, grid->spot_comm, section->slide.n_blocks, section->slide.block_start);
+    fault = agree(grid->comm, fault);
+    if (!fault)
+        fault = deal_new(&deal, columns, section, selected);
+    if (!fault)
+        fault = agree(grid->comm, take_own(columns, &deal));
+    if (!fault) {
+        fault = mail_new(&mail, grid->n_gene_groups * grid->n_spot_groups);
+        if (!fault)
+            fault = send_rows(&mail, columns, &deal, section);
+        fault = agree(grid->comm, fault);
+    }
+    if (!fault)
+        fault = mail_deliver(&mail, grid->comm);
+    if (!fault)
+        fault = agree(grid->comm, build_columns(columns, &mail, section->n_genes));
+    if (!fault)
+        MPI_Allreduce(MPI_IN_PLACE, columns->total, (int)columns->n_genes, MPI_DOUBLE, MPI_SUM, grid->spot_comm);
+    deal_free(&deal);
+    mail_free(&mail);
+    if (fault)
+        gene_counts_free(columns);
+    return fault;
+}
+
+void gene_counts_free(struct gene_counts *columns)
+{
+    partition_free(&columns->sites);
+    free(columns->batch);
+    free(columns->batch_start);
+    free(columns->gene);
+    free(columns->total);
+    free(columns->start);
+    free(columns->site);
+    free(columns->count);
+    memset(columns, 0, sizeof *columns);
+}
+
+/* ---- columns -> rows ---- */
+
+static status send_columns(struct mail *mail, const struct gene_counts *columns, const int64_t *start, const int32_t *site,
+                           const float *value, const struct section *section)
+{
+    for (int pass = 0; pass < 2; pass++) {
+        for (int64_t g = 0; g < columns->n_genes; g++)
+            for (int64_t k = start[g]; k < start[g + 1]; k++) {
+                int64_t global = columns->sites.first + site[k];
+                int to = partition_owner(&section->sites, global);
+                if (pass == 0)
+                    mail->count[to]++;
+                else
+                    mail->out[mail->at[to]++] = (struct entry){columns->gene[g], (int32_t)global, value[k]};
+            }
+        if (pass == 0) {
+            status fault = mail_open(mail);
+            if (fault)
+                return fault;
+        }
+    }
+    return MONGE_OK;
+}
+
+/* Entries in any order -> rows with ascending genes: stable counting sorts by gene, then by row. */
+static status build_rows(struct sparse_rows *rows, const struct mail *mail, const struct section *section)
+{
+    int64_t n = mail->n_in, genes = section->n_genes, own = section->sites.n_own;
+    int32_t *by_gene = malloc(((size_t)n + 1) * sizeof *by_gene);
+    int64_t *cursor = calloc((size_t)(genes > own ? genes : own) + 2, sizeof *cursor);
+    rows->n_rows = own;
+    rows->start = calloc((size_t)own + 1, sizeof *rows->start);
+    rows->column = malloc(((size_t)n + 1) * sizeof *rows->column);
+    rows->value = malloc(((size_t)n + 1) * sizeof *rows->value);
+    if (!by_gene || !cursor || !rows->start || !rows->column || !rows->value) {
+        free(by_gene);
+        free(cursor);
+        sparse_rows_free(rows);
+        return error_memory("rows of a layer", 12.0 * (double)n);
+    }
+    for (int64_t k = 0; k < n; k++)
+        cursor[mail->in[k].gene + 1]++;
+    for (int64_t g = 0; g < genes; g++)
+        cursor[g + 1] += cursor[g];
+    for (int64_t k = 0; k < n; k++)
+        by_gene[cursor[mail->in[k].gene]++] = (int32_t)k;
+    for (int64_t k = 0; k < n; k++)
+        rows->start[mail->in[k].site - section->sites.first + 1]++;
+    for (int64_t i = 0; i < own; i++)
+        rows->start[i + 1] += rows->start[i];
+    memcpy(cursor, rows->start, (size_t)own * sizeof *cursor);
+    for (int64_t k = 0; k < n; k++) {
+        const struct entry *entry = &mail->in[by_gene[k]];
+        int64_t to = cursor[entry->site - section->sites.first]++;
+        rows->column[to] = entry->gene;
+        rows->value[to] = entry->value;
+    }
+    free(by_gene);
+    free(cursor);
+    return MONGE_OK;
+}
+
+status gene_counts_to_rows(const struct gene_counts *columns, const int64_t *start, const int32_t *site, const float *value,
+                           const struct section *section, struct sparse_rows *rows)
+{
+    MPI_Comm comm = columns->grid->comm;
+    struct mail mail;
+    memset(rows, 0, sizeof *rows);
+    status fault = mail_new(&mail, section->sites.size);
+    if (!fault)
+        fault = send_columns(&mail, columns, start, site, value, section);
+    fault = agree(comm, fault);
+    if (!fault)
+        fault = mail_deliver(&mail, comm);
+    if (!fault)
+        fault = agree(comm, build_rows(rows, &mail, section));
+    mail_free(&mail);
+    return fault;
+}
+
+/* ---- values of genes ---- */
+
+status gene_counts_gather(const struct gene_counts *columns, int64_t n_genes_section, int width, const double *value, double missing,
+                          double *all)
+{
+    MPI_Comm comm = columns->grid->gene_comm;
+    int size = columns->grid->n_gene_groups, own = (int)columns->n_genes;
+    int *count = malloc(4 * (size_t)size * sizeof *count);
+    int32_t *gene = malloc(((size_t)columns->n_genes_all + 1) * sizeof *gene);
+    double *values = malloc(((size_t)columns->n_genes_all * (size_t)width + 1) * sizeof *values);
+    status fault = count && gene && values ? MONGE_OK : error_memory("values of genes", 8.0 * (double)columns->n_genes_all * width);
+    fault = agree(columns->grid->comm, fault);
+    if (!fault) {
+        int *at = count + size, *wide_count = at + size, *wide_at = wide_count + size;
+        MPI_Allgather(&own, 1, MPI_INT, count, 1, MPI_INT, comm);
+        for (int r = 0, sum = 0; r < size; sum += count[r++]) {
+            at[r] = sum;
+            wide_count[r] = count[r] * width;
+            wide_at[r] = sum * width;
+        }
+        MPI_Allgatherv(columns->gene, own, MPI_INT32_T, gene, count, at, MPI_INT32_T, comm);
+        MPI_Allgatherv(value, own * width, MPI_DOUBLE, values, wide_count, wide_at, MPI_DOUBLE, comm);
+        for (int64_t k = 0; k < n_genes_section * width; k++)
+            all[k] = missing;
+        for (int64_t k = 0; k < columns->n_genes_all; k++)
+            memcpy(all + (int64_t)gene[k] * width, values + k * width, (size_t)width * sizeof *all);
+    }
+    free(count);
+    free(gene);
+    free(values);
+    return fault;
+}
