@@ -68,6 +68,16 @@ status h5_open_read(const char *path, hid_t *file)
     return error_set(MONGE_BAD_DATA, "%s: not an HDF5 file; give an .h5ad file, a 10x .h5 file or an outs/ folder", path);
 }
 
+status h5_close_written(hid_t file, const char *path)
+{
+    status s = MONGE_OK;
+    if (H5Fflush(file, H5F_SCOPE_LOCAL) < 0) /* H5Fclose does not report every failed flush */
+        s = error_set(MONGE_IO, "%s: cannot be written (%s); is the disk full?", path, h5_reason());
+    if (H5Fclose(file) < 0 && s == MONGE_OK)
+        s = error_set(MONGE_IO, "%s: cannot be written (%s); is the disk full?", path, h5_reason());
+    return s;
+}
+
 enum h5_kind h5_kind(hid_t at, const char *name)
 {
     char part[1024];

@@ -13,6 +13,9 @@ enum h5_kind { H5_ABSENT, H5_IS_GROUP, H5_IS_DATASET, H5_IS_OTHER };
 /* Opens for reading without MPI-IO: every rank reads its own range, and a rank that fails leaves nobody waiting. */
 status h5_open_read(const char *path, hid_t *file);
 
+/* Closes a file that was written; collective if it was opened so. MONGE_IO if it could not be flushed. */
+status h5_close_written(hid_t file, const char *path);
+
 /* HDF5's innermost message of the last failure ("No space left on device"); static string. */
 const char *h5_reason(void);
 

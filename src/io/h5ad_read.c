@@ -135,8 +135,9 @@ static status read_column(hid_t file, const char *file_path, const char *group, 
 }
 
 /* The index of obs or var: unique names. */
-static status read_index(hid_t file, const char *file_path, const char *group, const char *of, int64_t *n, char ***names)
+status h5ad_read_names(hid_t file, const char *file_path, const char *group, int64_t *n, char ***names)
 {
+    const char *of = !strcmp(group, "obs") ? "spot" : "gene";
     if (h5_kind(file, group) != H5_IS_GROUP)
         return error_set(MONGE_BAD_DATA, "%s: %s is %s; write it with anndata 0.7 or later", file_path, group,
                          h5_kind(file, group) == H5_ABSENT ? "missing: not an AnnData file" : "not a group");
@@ -200,7 +201,7 @@ static status read_obs(struct input *input, hid_t file, const struct read_option
 {
     char **names = NULL;
     double *in_tissue = NULL, *row = NULL, *col = NULL;
-    status s = read_index(file, input->file, "obs", "spot", &input->n_spots, &names);
+    status s = h5ad_read_names(file, input->file, "obs", &input->n_spots, &names);
     texts_free(names, input->n_spots);
     if (s == MONGE_OK)
         s = read_column(file, input->file, "obs", "in_tissue", input->n_spots, &in_tissue);
@@ -231,7 +232,7 @@ static status read_obs(struct input *input, hid_t file, const struct read_option
 
 static status read_var(struct input *input, hid_t file, const char *group)
 {
-    status s = read_index(file, input->file, group, "gene", &input->n_genes, &input->gene_name);
+    status s = h5ad_read_names(file, input->file, group, &input->n_genes, &input->gene_name);
     char name[1024];
     snprintf(name, sizeof name, "%s/gene_ids", group);
     if (s != MONGE_OK || h5_kind(file, name) != H5_IS_DATASET)

@@ -40,6 +40,9 @@ status section_from_input(struct section *section, MPI_Comm comm, struct input *
 status h5ad_read_head(struct input *input, hid_t file, const struct read_options *options);
 status tenx_read_head(struct input *input, hid_t file, const struct read_options *options);
 
+/* The unique names of obs or var ("var", "raw/var"). Local. */
+status h5ad_read_names(hid_t file, const char *file_path, const char *group, int64_t *n, char ***names);
+
 /* A 10x feature-barcode matrix rather than AnnData. */
 bool tenx_recognised(hid_t file);
 
