@@ -54,6 +54,10 @@ status kernel_new_profile(struct kernel *kernel, const struct slide *slide, cons
  * ignored) as the only lateral component, weight 1: golden vectors and user kernels. Columns are normalised to 1; MONGE_BAD_DATA
  * for negative or non-finite entries and for a tissue column without mass. */
 status kernel_new_matrix(struct kernel *kernel, const struct slide *slide, const struct partition *sites, const double *matrix);
+
+/* No diffusion, and a source at every spot, background included: the free field that corrected results are compared with. Collective
+ * over sites->comm. */
+status kernel_new_identity(struct kernel *kernel, const struct slide *slide, const struct partition *sites);
 void kernel_free(struct kernel *kernel);
 
 /* The same kernel with beta multiplied (strength presets): only the weights change. */

@@ -10,6 +10,8 @@ struct step {
     const struct option_table *options;
     /* Collective over section->comm. Adds its results to the section. */
     status (*run)(struct section *section, const void *options);
+    /* NULL, or for --dry-run: prints what run would do (grid, memory, time) by printf on rank 0. Collective; changes nothing. */
+    status (*plan)(const struct section *section, const void *options);
 };
 
 extern const struct step step_correct;

@@ -7,7 +7,9 @@
 
 #include "monge/error.h"
 
-/* Call before creating the file, on the one rank that answers for it. MONGE_INTERNAL if too many are registered. */
+/* Call before the file is created. A file that all ranks write is registered (and later forgotten) by every rank, not only by the one
+ * that creates it: a job's launcher may kill the other ranks before they can clean up, the rank that fails always can.
+ * MONGE_INTERNAL if too many are registered. */
 status tempfile_register(const char *path);
 
 /* The file is complete (renamed) or already removed. Unknown paths are ignored. */

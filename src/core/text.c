@@ -129,8 +129,16 @@ bool text_same_name(const char *a, const char *b)
     return folded(*a) == folded(*b);
 }
 
+/* A whole part of a name ("alpha" for "prior-alpha") is as near as one wrong letter. */
+static int remoteness(const char *word, const char *candidate)
+{
+    int distance = text_distance(word, candidate);
+    bool part = strlen(word) >= 3 && strstr(candidate, word);
+    return part && distance > 1 ? 1 : distance;
+}
+
 void text_nearer(const char *word, const char *candidate, const char **best)
 {
-    if (!*best || text_distance(word, candidate) < text_distance(word, *best))
+    if (!*best || remoteness(word, candidate) < remoteness(word, *best))
         *best = candidate;
 }

@@ -1,0 +1,17 @@
+/* What is said about a run besides its steps: where counts come from and go to. */
+#ifndef MONGE_RUN_OPTIONS_H
+#define MONGE_RUN_OPTIONS_H
+
+#include "monge/options.h"
+
+struct run_options {
+    struct option_texts input; /* jobs only: one path or several */
+    char *layer;               /* NULL: X */
+    int holes;                 /* enum holes */
+    char *output;
+    bool quiet, dry_run;
+};
+/* Windows on one table of struct run_options: the keys of a job; the options beside those of a step, of a creating verb, of `run`. */
+extern const struct option_table options_job, options_with_step, options_with_create, options_with_run;
+
+#endif

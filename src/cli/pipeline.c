@@ -1,0 +1,177 @@
+/* One section through a list of steps: read or create, work, write, conclude. */
+#include "monge/pipeline.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "monge/agree.h"
+#include "monge/log.h"
+#include "monge/section_io.h"
+#include "monge/text.h"
+
+/* ---- the output's place ---- */
+
+status pipeline_check_output(const char *output, const char *input)
+{
+    struct stat there, here;
+    if (stat(output, &there) == 0) {
+        if (S_ISDIR(there.st_mode))
+            return error_set(MONGE_CANT_CREATE, "%s: is a folder; give the name of the .h5ad file to write", output);
+        if (input && stat(input, &here) == 0 && here.st_dev == there.st_dev && here.st_ino == there.st_ino)
+            return error_set(MONGE_CANT_CREATE, "%s: is the input itself; give another name to the output", output);
+    }
+    char *copy = text_copy(output);
+    if (!copy)
+        return error_code();
+    const char *folder = dirname(copy);
+    status done = MONGE_OK;
+    if (stat(folder, &there) != 0 || !S_ISDIR(there.st_mode))
+        done = error_set(MONGE_CANT_CREATE, "%s: there is no folder %s; create it first", output, folder);
+    else if (access(folder, W_OK) != 0)
+        done = error_set(MONGE_CANT_CREATE, "%s: the folder %s is not writable (%s); choose another", output, folder, strerror(errno));
+    free(copy);
+    return done;
+}
+
+/* ---- provenance: uns/monge/run (options and phase times are each step's own to record) ---- */
+
+/* Collective. Largest memory in use so far [rank]. */
+static status record_memory(struct section *section)
+{
+    int size;
+    MPI_Comm_size(section->comm, &size);
+    const int64_t n = size;
+    double mine = peak_memory_bytes(), *all = malloc((size_t)size * sizeof *all);
+    status done = agree(section->comm, all ? MONGE_OK : error_memory("provenance", size * (double)sizeof *all));
+    if (done == MONGE_OK) {
+        MPI_Allgather(&mine, 1, MPI_DOUBLE, all, 1, MPI_DOUBLE, section->comm);
+        done = section_add_uns_array(section, "monge/run/peak_memory_bytes", 1, &n, all);
+    }
+    free(all);
+    return done;
+}
+
+static status record_run(struct section *section, const char *input)
+{
+    const char *const *warnings;
+    int n_warnings = log_warnings(&warnings);
+    status done = record_memory(section);
+    if (done == MONGE_OK)
+        done = section_add_uns_text(section, "monge/run/version", MONGE_VERSION);
+    if (done == MONGE_OK && input)
+        done = section_add_uns_text(section, "monge/run/input", input);
+    if (done == MONGE_OK && section->counts_name)
+        done = section_add_uns_text(section, "monge/run/counts", section->counts_name);
+    if (done == MONGE_OK && n_warnings)
+        done = section_add_uns_texts(section, "monge/run/warnings", n_warnings, warnings);
+    return agree(section->comm, done);
+}
+
+/* ---- the stages ---- */
+
+static status begin(MPI_Comm comm, const struct run_options *run, const char *input, const struct pipeline_step *first,
+                    struct section *section)
+{
+    if (!input)
+        return first->verb->create(section, comm, first->values);
+    const struct read_options read = {.layer = run->layer, .holes = (enum holes)run->holes, .need_spatial = true};
+    status done = section_read(section, comm, input, &read);
+    double bytes, seconds;
+    section_io_rate(&bytes, &seconds);
+    if (done == MONGE_OK)
+        log_info("read %s: %lld spots, %lld genes, %.1f MB in %.1f s", input, (long long)section->n_spots, (long long)section->n_genes,
+                 bytes / 1e6, seconds);
+    return done;
+}
+
+static status work(struct section *section, const struct pipeline_step *steps, int n_steps)
+{
+    for (int i = 0; i < n_steps; i++)
+        if (steps[i].verb->step && steps[i].verb->step->run(section, steps[i].values) != MONGE_OK)
+            return error_code();
+    return MONGE_OK;
+}
+
+static status finish(struct section *section, const char *input, const char *output)
+{
+    if (record_run(section, input) != MONGE_OK || section_write(section, output) != MONGE_OK)
+        return error_code();
+    double bytes, seconds;
+    section_io_rate(&bytes, &seconds);
+    log_info("wrote %s: %.1f MB in %.1f s", output, bytes / 1e6, seconds);
+    return MONGE_OK;
+}
+
+static status conclude(MPI_Comm comm, const char *output, const struct pipeline_step *steps, int n_steps)
+{
+    for (int i = 0; i < n_steps; i++)
+        if (steps[i].verb->conclude && steps[i].verb->conclude(output, comm, steps[i].values) != MONGE_OK)
+            return error_code();
+    return MONGE_OK;
+}
+
+/* ---- dry run ---- */
+
+static status show_plan(const struct section *section, const char *output, const struct pipeline_step *steps, int n_steps)
+{
+    int size, rank;
+    MPI_Comm_size(section->comm, &size);
+    MPI_Comm_rank(section->comm, &rank);
+    int64_t most[2] = {section->sites.n_own, section->counts.start[section->counts.n_rows]}, total = most[1];
+    MPI_Allreduce(MPI_IN_PLACE, &total, 1, MPI_INT64_T, MPI_SUM, section->comm);
+    MPI_Allreduce(MPI_IN_PLACE, most, 2, MPI_INT64_T, MPI_MAX, section->comm);
+    double peak = peak_memory_bytes();
+    MPI_Allreduce(MPI_IN_PLACE, &peak, 1, MPI_DOUBLE, MPI_MAX, section->comm);
+    if (rank == 0) {
+        printf("plan (nothing is written)\n");
+        printf("  section    %lld spots, %lld genes, %lld counts above zero\n", (long long)section->n_spots, (long long)section->n_genes,
+               (long long)total);
+        printf("  slide      %lld sites: %lld tissue, %lld background; %lld blocks\n", (long long)section->slide.n_sites,
+               (long long)slide_count(&section->slide, SITE_TISSUE), (long long)slide_count(&section->slide, SITE_BACKGROUND),
+               (long long)section->slide.n_blocks);
+        printf("  ranks      %d; at most %lld sites and %lld counts on one\n", size, (long long)most[0], (long long)most[1]);
+        printf("  memory     %.0f MB at most on one rank once the section is read\n", peak / 1e6);
+        printf("  output     %s\n", output ? output : "(none given)");
+        fflush(stdout);
+    }
+    for (int i = 0; i < n_steps; i++)
+        if (steps[i].verb->step && steps[i].verb->step->plan && steps[i].verb->step->plan(section, steps[i].values) != MONGE_OK)
+            return error_code();
+    return MONGE_OK;
+}
+
+status pipeline_run(MPI_Comm comm, const struct run_options *run, const char *input, const char *output, const struct pipeline_step *steps,
+                    int n_steps)
+{
+    double started = wall_seconds();
+    int rank;
+    MPI_Comm_rank(comm, &rank);
+    if (agree(comm, rank == 0 && output ? pipeline_check_output(output, input) : MONGE_OK) != MONGE_OK)
+        return error_code();
+    struct section section = {0};
+    phase_reset();
+    log_clear_warnings();
+    phase_begin("read");
+    if (begin(comm, run, input, &steps[0], &section) != MONGE_OK)
+        return error_code();
+    status done;
+    if (run->dry_run) {
+        done = show_plan(&section, output, steps, n_steps);
+    } else {
+        done = work(&section, steps, n_steps);
+        if (done == MONGE_OK)
+            done = finish(&section, input, output);
+    }
+    phase_begin(NULL);
+    section_free(&section);
+    if (done == MONGE_OK && !run->dry_run)
+        done = conclude(comm, output, steps, n_steps);
+    if (done == MONGE_OK)
+        log_info("done in %.1f s, %.0f MB on this rank at most", wall_seconds() - started, peak_memory_bytes() / 1e6);
+    return done;
+}

@@ -1,0 +1,54 @@
+/* The options of a run besides those of its steps: one table, of which jobs and verbs see windows. */
+#include "monge/run_options.h"
+
+#include "monge/slide.h"
+
+static const char *const hole_choices[] = {[HOLES_FILL] = "fill", [HOLES_OMIT] = "omit", NULL};
+
+/* In this order, so that each table below is a window. */
+static const struct option options[] = {
+    {.name = "input",
+     .type = OPTION_TEXTS,
+     .offset = offsetof(struct run_options, input),
+     .help =
+         "The section: an .h5ad file, a 10x outs/ folder, or a 10x .h5 file with spatial/ beside it; a list processes several in turn."},
+    {.name = "layer",
+     .type = OPTION_TEXT,
+     .offset = offsetof(struct run_options, layer),
+     .help = "Where the counts are in an .h5ad: a name below layers, or raw for raw/X; otherwise X."},
+    {.name = "holes",
+     .type = OPTION_CHOICE,
+     .offset = offsetof(struct run_options, holes),
+     .fallback = "fill",
+     .choices = hole_choices,
+     .help = "Lattice places without a spot in the input: fill counts them as empty background spots, omit as not there."},
+    {.name = "output",
+     .type = OPTION_TEXT,
+     .offset = offsetof(struct run_options, output),
+     .help = "The .h5ad file to write, in a folder that exists (-o for short); a folder for several inputs."},
+    {.name = "quiet",
+     .type = OPTION_BOOL,
+     .offset = offsetof(struct run_options, quiet),
+     .help = "Print warnings and errors only (-q for short)."},
+    {.name = "dry-run",
+     .type = OPTION_BOOL,
+     .offset = offsetof(struct run_options, dry_run),
+     .help = "Read the input, print ranks, partition and estimates of memory and time, and write nothing."},
+};
+
+const struct option_table options_job = {.verb = "a job",
+                                         .summary = "Keys of a job file, besides the list of steps",
+                                         .usage = "",
+                                         .options = options,
+                                         .n_options = 4,
+                                         .size = sizeof(struct run_options)};
+const struct option_table options_with_step = {.verb = "monge",
+                                               .summary = "Input and output",
+                                               .usage = "",
+                                               .options = options + 1,
+                                               .n_options = 5,
+                                               .size = sizeof(struct run_options)};
+const struct option_table options_with_create = {
+    .verb = "monge", .summary = "Output", .usage = "", .options = options + 3, .n_options = 2, .size = sizeof(struct run_options)};
+const struct option_table options_with_run = {
+    .verb = "monge", .summary = "Options", .usage = "", .options = options + 4, .n_options = 2, .size = sizeof(struct run_options)};

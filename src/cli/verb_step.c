@@ -1,0 +1,36 @@
+/* Any verb that works on one section or makes one: `monge VERB IN -o OUT.h5ad`, `monge VERB -o OUT.h5ad`. */
+#include <stdlib.h>
+
+#include "monge/log.h"
+#include "monge/pipeline.h"
+
+static status run_one(const struct command *command, const struct run_options *run, const char *input, void *values)
+{
+    int rank;
+    MPI_Comm_rank(command->comm, &rank);
+    log_open(rank == 0, run->quiet);
+    const struct option_table *table = verb_options(command->verb);
+    if (!run->output && !run->dry_run)
+        return error_set(MONGE_USAGE, "no output is named; usage: monge %s %s", table->verb, table->usage);
+    const struct pipeline_step step = {command->verb, values};
+    return pipeline_run(command->comm, run, input, run->output, &step, 1);
+}
+
+status verb_step(const struct command *command)
+{
+    const struct option_table *table = verb_options(command->verb);
+    int n_inputs = command->verb->create ? 0 : 1;
+    struct run_options run;
+    const char *input = NULL;
+    void *values = malloc(table->size);
+    if (!values)
+        return error_memory("options", (double)table->size);
+    status done = verb_parse(command, values, &run, n_inputs, n_inputs, &input);
+    if (done == MONGE_OK) {
+        done = run_one(command, &run, input, values);
+        options_free(table, values);
+        options_free(command->verb->shared, &run);
+    }
+    free(values);
+    return done;
+}

@@ -1,0 +1,499 @@
+/* correct: undo the lateral diffusion of mRNA on the capture surface.
+ *
+ *     x_ig ~ Poisson(e_i (K_g b_g)_i),   K_g = sum_c pi_gc K_c
+ *
+ * x observed counts, b counts at their sources (tissue only), K the diffusion kernel (columns sum to 1), e receiving factors. In the
+ * language of transport: semi-relaxed entropic transport with a self-consistent source marginal; the corrected counts are the column
+ * sums of the plan, so every gene keeps its molecules. Steps: kernel fit on the totals; A receiving factors; D choices by molecule
+ * thinning; B low-rank field shared by the genes; C the plan of each gene; integers by largest remainders. docs/correct.md. */
+#include "monge/correct.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "correct_parts.h"
+#include "monge/agree.h"
+#include "monge/kernel_file.h"
+#include "monge/log.h"
+
+#define OPTION(name, type, member, fallback, min, max, choices, unit, help)                                                                \
+    {                                                                                                                                      \
+        name, type, offsetof(struct correct_options, member), fallback, min, max, choices, unit, help                                      \
+    }
+
+static const char *const formulations[] = {"map", "seed", NULL}, *const strengths[] = {"auto", "full", "cautious", NULL};
+static const char *const switches[] = {"auto", "yes", "no", NULL}, *const precisions[] = {"auto", "single", "double", NULL};
+static const char *const readouts[] = {"plan", "exposure", NULL}, *const sources[] = {"all", "tissue", NULL};
+
+static const struct option options[] = {
+    OPTION("formulation", OPTION_CHOICE, formulation, "map", 0, 0, formulations, NULL,
+           "map: semi-relaxed transport with self-consistent sources; seed: balanced transport as first published, for comparison"),
+    OPTION("kernel", OPTION_TEXT, kernel, "mixture", 0, 0, NULL, NULL,
+           "mixture: fitted to the totals; mlp: a learned cost; or a file of two columns, distance in pitches and weight"),
+    OPTION("rank", OPTION_INTEGER, rank, NULL, 1, 200, NULL, NULL, "rank of the field shared by the genes; unset: chosen by thinning"),
+    OPTION("alpha", OPTION_REAL, alpha, NULL, 0, 1e6, NULL, "counts",
+           "strength of the prior on each source; 0 is Richardson-Lucy; unset: 5, 15 or 50 by thinning"),
+    OPTION("gene-weights", OPTION_REAL, gene_weights, NULL, 0, 1e9, NULL, "counts",
+           "strength that ties the kernel weights of a gene to the shared ones; 0: one kernel for all; unset: by thinning"),
+    OPTION("rho", OPTION_REAL, rho, NULL, 0, 1e9, NULL, "counts",
+           "strength of the factor per gene and receiving spot; 0: off; unset: by thinning"),
+    OPTION("sweeps", OPTION_INTEGER, sweeps, NULL, 1, 10000, NULL, NULL, "sweeps of the low-rank field; unset: 40 or 120 by thinning"),
+    OPTION("seed", OPTION_INTEGER, seed, "1", 0, 0, NULL, NULL, "seed of all random numbers"),
+    OPTION("strength", OPTION_CHOICE, strength, "auto", 0, 0, strengths, NULL,
+           "cautious: three quarters of the fitted beta; auto: full unless a check fails"),
+    OPTION("beta-scale", OPTION_REAL, beta_scale, "1", 0, 10, NULL, NULL, "multiplies the fitted share of molecules that moved"),
+    OPTION("capture-sd", OPTION_REAL, capture_sd, NULL, 0, 3, NULL, NULL,
+           "sd of the log capture efficiency of spots; 0: off; unset: estimated from the background"),
+    OPTION("steps", OPTION_INTEGER, steps, "10", 1, 1000, NULL, NULL, "fixed-point steps per gene"),
+    OPTION("min-total", OPTION_REAL, min_total, "20", 1, 1e9, NULL, "counts", "genes with fewer molecules are passed through, rescaled"),
+    OPTION("readout", OPTION_CHOICE, readout, "plan", 0, 0, readouts, NULL,
+           "plan: column sums of the plan; exposure: also evens out the capture of spots"),
+    OPTION("radius", OPTION_REAL, radius, NULL, 2, 64, NULL, "pitches", "reach of the local kernel; unset: from the background"),
+    OPTION("kernel-dictionary", OPTION_REALS, kernel_dictionary, NULL, .3, 32, NULL, "pitches",
+           "widths of further Gaussians that gene weights may use"),
+    OPTION("selection-genes", OPTION_INTEGER, selection_genes, NULL, 8, 1000000, NULL, NULL,
+           "genes used for the choices, stratified by depth; unset: 2000, fewer on large slides"),
+    OPTION("mean-layer", OPTION_CHOICE, mean_layer, "auto", 0, 0, switches, NULL,
+           "also write expected counts, layers/corrected_mean; auto: below 2e7 spots x genes"),
+    OPTION("precision", OPTION_CHOICE, precision, "auto", 0, 0, precisions, NULL,
+           "of the fields of a batch of genes; auto: single above 20000 spots"),
+    OPTION("grid", OPTION_TEXT, grid, NULL, 0, 0, NULL, NULL, "process grid, gene groups x spot groups, as 2x2; unset: by memory"),
+    OPTION("pca", OPTION_INTEGER, pca, "0", 0, 500, NULL, NULL, "principal components of the corrected log counts, to obsm/X_pca; 0: none"),
+    OPTION("reference", OPTION_TEXT, reference, NULL, 0, 0, NULL, NULL, "single-cell reference (.h5ad) that informs the prior mean"),
+    OPTION("reference-omega", OPTION_REAL, reference_omega, NULL, 0, 1, NULL, NULL,
+           "weight of the reference in the prior mean; unset: 0, .25 or .5 by thinning"),
+    OPTION("seed-sources", OPTION_CHOICE, seed_sources, "all", 0, 0, sources, NULL, "seed formulation: spots that may be sources"),
+    OPTION("seed-training", OPTION_INTEGER, seed_training, "120", 0, 100000, NULL, NULL, "seed formulation: steps of Adam on q, r and phi"),
+};
+
+const struct option_table correct_options = {
+    .verb = "correct",
+    .summary = "undo the lateral diffusion of mRNA",
+    .usage = "IN -o OUT.h5ad [options]",
+    .options = options,
+    .n_options = sizeof options / sizeof options[0],
+    .size = sizeof(struct correct_options),
+};
+
+/* ---- the state of one run ---- */
+
+static void correction_free(struct correction *c)
+{
+    readout_free(&c->readout);
+    readout_free(&c->rest_readout);
+    selection_free(&c->selection);
+    lowrank_free(&c->model);
+    kernel_free(&c->kernel);
+    gene_counts_free(&c->columns);
+    gene_counts_free(&c->rest);
+    grid_free(&c->grid);
+    free(c->total);
+    free(c->grid_total);
+    free(c->e);
+}
+
+/* Values at the own sites of one partition of the slide -> the own sites of another. Collective over from's ranks. */
+status redistribute(const struct partition *from, const double *own, const struct partition *to, double *to_own)
+{
+    int *counts = malloc((size_t)from->size * 2 * sizeof *counts);
+    double *all = malloc((size_t)(from->n + 1) * sizeof *all);
+    status fault = agree(from->comm, counts && all ? MONGE_OK : error_memory("a field of the slide", 8.0 * (double)from->n));
+    if (!fault) {
+        for (int r = 0; r < from->size; r++) {
+            int64_t start = from->block_start[from->rank_block[r]], end = from->block_start[from->rank_block[r + 1]];
+            counts[r] = (int)(end - start);
+            counts[from->size + r] = (int)start;
+        }
+        MPI_Allgatherv(own, (int)from->n_own, MPI_DOUBLE, all, counts, counts + from->size, MPI_DOUBLE, from->comm);
+        memcpy(to_own, all + to->first, (size_t)to->n_own * sizeof *all);
+    }
+    free(counts);
+    free(all);
+    return fault;
+}
+
+/* ---- preparation: grid, genes, totals ---- */
+
+static status choose_grid(struct correction *c, int64_t n_genes)
+{
+    MPI_Comm comm = c->section->comm;
+    int genes = 0, spots = 0;
+    char end = 0;
+    if (c->options->grid) {
+        if (sscanf(c->options->grid, "%dx%d%c", &genes, &spots, &end) != 2 || genes < 1 || spots < 1)
+            return error_set(MONGE_USAGE, "--grid: %s is not of the form GxS, as 2x2 (gene groups x spot groups)", c->options->grid);
+        return grid_new(&c->grid, comm, genes, spots);
+    }
+    const double bytes_per_rank = 3e9;
+    return grid_choose(&c->grid, comm, c->section->slide.n_sites, (n_genes + GENE_LANES - 1) / GENE_LANES, GENE_LANES, bytes_per_rank);
+}
+
+/* Totals of genes over all sites (replicated) and of own sites over all genes. */
+static status sum_counts(struct correction *c, double *gene_total)
+{
+    const struct sparse_rows *counts = &c->section->counts;
+    for (int64_t i = 0; i < counts->n_rows; i++) {
+        c->total[i] = 0.0; /* integers below 2^53: exact in any order */
+        for (int64_t k = counts->start[i]; k < counts->start[i + 1]; k++) {
+            c->total[i] += (double)counts->value[k];
+            gene_total[counts->column[k]] += (double)counts->value[k];
+        }
+    }
+    MPI_Allreduce(MPI_IN_PLACE, gene_total, (int)c->section->n_genes, MPI_DOUBLE, MPI_SUM, c->section->comm);
+    return MONGE_OK;
+}
+
+static status prepare(struct correction *c)
+{
+    struct section *section = c->section;
+    size_t genes = (size_t)section->n_genes;
+    double *gene_total = calloc(genes + 1, sizeof *gene_total);
+    bool *corrected = calloc(genes + 1, sizeof *corrected), *rest = calloc(genes + 1, sizeof *rest);
+    c->total = malloc((size_t)(section->sites.n_own + 1) * sizeof *c->total);
+    status fault = gene_total && corrected && rest && c->total ? MONGE_OK : error_memory("totals", 8.0 * (double)section->sites.n_own);
+    fault = agree(section->comm, fault);
+    int64_t n = 0;
+    if (!fault) {
+        sum_counts(c, gene_total);
+        for (size_t g = 0; g < genes; g++) {
+            corrected[g] = gene_total[g] >= c->options->min_total;
+            rest[g] = !corrected[g];
+            n += corrected[g];
+        }
+        if (n == 0)
+            fault = error_set(MONGE_BAD_DATA, "%s: no gene has %g molecules or more; lower --min-total or give raw counts", section->source,
+                              c->options->min_total);
+    }
+    if (!fault)
+        fault = choose_grid(c, n);
+    if (!fault)
+        fault = gene_counts_new(&c->columns, section, &c->grid, corrected);
+    if (!fault)
+        fault = gene_counts_new(&c->rest, section, &c->grid, rest);
+    if (!fault) {
+        c->grid_total = malloc((size_t)(c->columns.sites.n_own + 1) * sizeof *c->grid_total);
+        c->e = malloc((size_t)(c->columns.sites.n_own + 1) * sizeof *c->e);
+        fault = agree(section->comm, c->grid_total && c->e ? MONGE_OK : error_memory("totals", 0.0));
+    }
+    if (!fault)
+        fault = redistribute(&section->sites, c->total, &c->columns.sites, c->grid_total);
+    if (!fault) {
+        bool large = section->slide.n_sites > 20000;
+        c->setting = (struct correct_setting){c->options, &section->slide, &c->grid,
+                                              c->options->precision == PRECISION_AUTO ? large : c->options->precision == PRECISION_SINGLE};
+        log_info(
+            "%lld of %lld genes are corrected (>= %g molecules), the others are passed through; grid %d x %d (genes x spots), %s precision",
+            (long long)n, (long long)section->n_genes, c->options->min_total, c->grid.n_gene_groups, c->grid.n_spot_groups,
+            c->setting.single ? "single" : "double");
+    }
+    free(gene_total);
+    free(corrected);
+    free(rest);
+    return fault;
+}
+
+/* ---- kernel and receiving factors ---- */
+
+static status fit_kernel(struct correction *c)
+{
+    const struct correct_options *o = c->options;
+    const struct slide *slide = &c->section->slide;
+    const struct partition *sites = &c->columns.sites;
+    phase_begin("kernel fit");
+    if (o->kernel && strcmp(o->kernel, "mixture") != 0 && strcmp(o->kernel, "mlp") != 0) {
+        struct kernel_file file;
+        status fault = agree(c->section->comm, kernel_file_read(&file, o->kernel));
+        if (fault)
+            return fault;
+        c->fit.parameters = (struct kernel_parameters){
+            .beta = file.beta, .uniform_weight = file.uniform, .permeability = file.permeability, .sigma = NAN, .tail_length = NAN};
+        c->fit.with_ring = c->fit.without_ring = c->fit.parameters;
+        c->fit.radius = file.distance[file.n - 1];
+        fault = kernel_new_profile(&c->kernel, slide, sites, &c->fit.parameters, file.n, file.distance, file.weight);
+        kernel_file_free(&file);
+        return fault;
+    }
+    status fault = kernel_fit_run(&c->fit, slide, &c->section->sites, c->total);
+    if (fault)
+        return fault;
+    if (!isnan(o->radius))
+        c->fit.radius = o->radius;
+    const struct kernel_parameters *a = &c->fit.with_ring, *b = &c->fit.without_ring, *t = &c->fit.parameters;
+    log_info("kernel fit: beta %.3f with the boundary ring, %.3f without; used: beta %.3f, sigma %.2f, tail %.2f x exp(-d/%.2f), uniform "
+             "%.2f, permeability %.2f, radius %.0f pitches",
+             a->beta, b->beta, t->beta, t->sigma, t->tail_weight, t->tail_length, t->uniform_weight, t->permeability, c->fit.radius);
+    return kernel_new_mixture(&c->kernel, slide, sites, t, c->fit.radius, o->kernel_dictionary.n, o->kernel_dictionary.values);
+}
+
+static void set_strength(struct correction *c, bool cautious)
+{
+    double factor = c->options->beta_scale * (cautious ? .75 : 1.0);
+    kernel_scale_beta(&c->kernel, factor / c->beta_factor);
+    c->beta_factor = factor;
+    c->cautious = cautious;
+}
+
+static status estimate_capture(struct correction *c)
+{
+    phase_begin("receiving factors");
+    status fault = capture_estimate(&c->capture, &c->kernel, c->grid_total, c->options->capture_sd, NULL, c->e);
+    if (!fault)
+        log_info("receiving factors %s: nugget of the background %.4f +- %.4f, of the tissue %.4f +- %.4f; sd of log e %.3f",
+                 c->capture.on ? "on" : "off", c->capture.s2_background, c->capture.se_background, c->capture.s2_tissue,
+                 c->capture.se_tissue, c->capture.sd_log);
+    return fault;
+}
+
+/* ---- step D: choices on a subset of genes ---- */
+
+struct depth {
+    double total;
+    int64_t gene;
+};
+
+static int deeper(const void *a, const void *b)
+{
+    const struct depth *p = a, *q = b;
+    if (p->total != q->total)
+        return p->total > q->total ? -1 : 1;
+    return p->gene < q->gene ? -1 : 1;
+}
+
+/* Genes for the choices: all, or evenly spaced in depth so that large slides stay affordable. */
+static status genes_for_choices(const struct correction *c, bool *chosen)
+{
+    int64_t n = c->section->n_genes, wanted = c->options->selection_genes, m = 0;
+    if (wanted == OPTION_UNSET) {
+        const double budget = 4e7; /* sites x genes */
+        wanted = (int64_t)fmin(2000.0, fmax(200.0, budget / (double)c->section->slide.n_sites));
+    }
+    double *total = malloc((size_t)(n + 1) * sizeof *total);
+    struct depth *order = malloc((size_t)(n + 1) * sizeof *order);
+    status fault = agree(c->section->comm, total && order ? MONGE_OK : error_memory("the choice of genes", 24.0 * (double)n));
+    if (!fault)
+        fault = gene_counts_gather(&c->columns, n, 1, c->columns.total, -1.0, total);
+    if (!fault) {
+        for (int64_t g = 0; g < n; g++)
+            if (total[g] >= 0.0)
+                order[m++] = (struct depth){total[g], g};
+        qsort(order, (size_t)m, sizeof *order, deeper);
+        wanted = wanted < m ? wanted : m;
+        for (int64_t k = 0; k < wanted; k++)
+            chosen[order[k * m / wanted].gene] = true;
+        log_info("choices by molecule thinning on %lld genes:", (long long)wanted);
+    }
+    free(total);
+    free(order);
+    return fault;
+}
+
+/* Receiving factors of the half X1, with the strengths of the full data. */
+static status half_capture(const struct correction *c, const struct gene_counts *half, double *total, double *e)
+{
+    int64_t n = half->sites.n_own;
+    memset(total, 0, (size_t)n * sizeof *total);
+    for (int64_t k = 0; k < half->start[half->n_genes]; k++)
+        total[half->site[k]] += (double)half->count[k];
+    MPI_Allreduce(MPI_IN_PLACE, total, (int)n, MPI_DOUBLE, MPI_SUM, c->grid.gene_comm); /* integers: exact */
+    struct capture capture;
+    return capture_estimate(&capture, &c->kernel, total, c->options->capture_sd, &c->capture, e);
+}
+
+static status choose(struct correction *c)
+{
+    phase_begin("choices");
+    size_t n = (size_t)c->columns.sites.n_own + 1;
+    bool *chosen = calloc((size_t)c->section->n_genes + 1, sizeof *chosen);
+    double *total = malloc(n * sizeof *total), *subset_total = malloc(n * sizeof *total), *e = malloc(n * sizeof *e);
+    struct gene_counts subset = {0};
+    struct thinned all = {0}, halves = {0};
+    status fault = chosen && total && subset_total && e ? MONGE_OK : error_memory("the choices", 24.0 * (double)n);
+    fault = agree(c->section->comm, fault);
+    if (!fault)
+        fault = genes_for_choices(c, chosen);
+    if (!fault)
+        fault = gene_counts_new(&subset, c->section, &c->grid, chosen);
+    if (!fault)
+        fault = thinning_new(&all, &c->columns, (uint64_t)c->options->seed);
+    if (!fault)
+        fault = half_capture(c, &all.fit, total, e);
+    thinning_free(&all);
+    if (!fault)
+        fault = thinning_new(&halves, &subset, (uint64_t)c->options->seed);
+    if (!fault)
+        fault = selection_choose(&c->selection, &c->setting, &c->kernel, &halves, e);
+    if (!fault)
+        fault = selection_compare(&c->selection, &c->setting, &c->kernel, &halves, e, total);
+    if (!fault && slide_count(&c->section->slide, SITE_BACKGROUND) > 0) {
+        phase_begin("background check");
+        fault = background_check_run(&c->background, &c->setting, &c->selection.choices, &c->kernel, &subset, c->e);
+    }
+    thinning_free(&halves);
+    gene_counts_free(&subset);
+    free(chosen);
+    free(total);
+    free(subset_total);
+    free(e);
+    return fault;
+}
+
+/* What the held-out checks say, and the strength that follows (section 10.6 of the specification). */
+static void judge(struct correction *c)
+{
+    const struct selection *s = &c->selection;
+    const struct correct_choices *choices = &s->choices;
+    log_info("chosen: rank %d, alpha %g, gene weights %g, rho %g, %d sweeps", choices->rank, choices->alpha, choices->gene_weights,
+             choices->rho, choices->sweeps);
+    log_info("held-out NLL per molecule: corrected %.5f; free field without diffusion %.5f (%+.5f +- %.5f); no lateral spread %.5f "
+             "(%+.5f +- %.5f)",
+             s->score.nll, s->free_field, s->free_field_difference, s->free_field_se, s->no_lateral, s->no_lateral_difference,
+             s->no_lateral_se);
+    if (s->free_field_difference < -.002)
+        log_warn("a free field without diffusion predicts held-out molecules better than the corrected one (by %.4f nats per molecule): "
+                 "diffusion alone does not explain this section; read the result with care",
+                 -s->free_field_difference);
+    bool lateral = s->no_lateral_difference > 2.0 * s->no_lateral_se;
+    if (lateral)
+        return;
+    if (c->options->strength == STRENGTH_AUTO) {
+        log_warn("the model without lateral spread is not beaten by two standard errors: switching to --strength cautious");
+        set_strength(c, true);
+    } else {
+        log_warn("the model without lateral spread is not beaten by two standard errors; consider --strength cautious");
+    }
+}
+
+/* ---- the correction itself ---- */
+
+/* Mean and CV of spot totals in tissue. */
+static double tissue_cv(const struct correction *c, const double *total)
+{
+    int64_t n = c->columns.sites.n_own;
+    struct exact sums[3];
+    memset(sums, 0, sizeof sums);
+    for (int64_t i = 0; i < n; i++)
+        if (c->kernel.source[i] > 0.0) {
+            exact_add(&sums[0], 1.0);
+            exact_add(&sums[1], total[i]);
+            exact_add(&sums[2], total[i] * total[i]);
+        }
+    exact_allreduce(sums, 3, c->grid.spot_comm);
+    double count = exact_value(&sums[0]), mean = exact_value(&sums[1]) / count, square = exact_value(&sums[2]) / count;
+    return mean > 0.0 ? sqrt(fmax(square - mean * mean, 0.0)) / mean : 0.0;
+}
+
+/* Steps B and C on all molecules, and the readout. */
+static status correct_all(struct correction *c)
+{
+    bool keep_mean = c->options->mean_layer == SWITCH_YES ||
+                     (c->options->mean_layer == SWITCH_AUTO && (double)c->section->n_spots * (double)c->section->n_genes < 2e7);
+    struct correct_fit fit;
+    phase_begin("low-rank field");
+    status fault = correct_fit_new(&fit, &c->setting, &c->selection.choices, &c->kernel, &c->columns, c->e);
+    if (fault)
+        return fault;
+    phase_begin("plans");
+    readout_free(&c->readout);
+    readout_free(&c->rest_readout);
+    fault = readout_new(&c->readout, &c->columns, keep_mean);
+    fault = fault ? fault : readout_new(&c->rest_readout, &c->rest, keep_mean);
+    fault = agree(c->section->comm, fault);
+    if (!fault)
+        fault = c->setting.single ? correct_readout_f32(&fit, &c->section->slide, &c->readout)
+                                  : correct_readout_f64(&fit, &c->section->slide, &c->readout);
+    if (!fault)
+        fault = pass_through(&c->rest, &c->section->slide, &c->rest_readout);
+    lowrank_free(&c->model);
+    c->model = fit.model;
+    c->own_weights = fit.own_weights;
+    memset(&fit.model, 0, sizeof fit.model);
+    correct_fit_free(&fit);
+    if (fault)
+        return fault;
+
+    int64_t n = c->columns.sites.n_own;
+    double *after = malloc((size_t)(n + 1) * sizeof *after);
+    fault = agree(c->section->comm, after ? MONGE_OK : error_memory("spot totals", 8.0 * (double)n));
+    if (!fault) {
+        for (int64_t i = 0; i < n; i++)
+            exact_merge(&c->readout.site_total[i], &c->rest_readout.site_total[i]);
+        exact_allreduce(c->readout.site_total, (int)n, c->grid.gene_comm);
+        for (int64_t i = 0; i < n; i++)
+            after[i] = exact_value(&c->readout.site_total[i]);
+        c->cv_before = tissue_cv(c, c->grid_total);
+        c->cv_after = tissue_cv(c, after);
+    }
+    free(after);
+    return fault;
+}
+
+static status correct_with_guard(struct correction *c)
+{
+    status fault = correct_all(c);
+    if (fault || c->cautious || c->capture.on || c->cv_after <= 1.7 * c->cv_before)
+        return fault;
+    if (c->options->strength != STRENGTH_AUTO) {
+        log_warn("the spread of spot totals rises from CV %.3f to %.3f, a sign of over-correction; consider --strength cautious",
+                 c->cv_before, c->cv_after);
+        return MONGE_OK;
+    }
+    log_warn("the spread of spot totals rises from CV %.3f to %.3f, a sign of over-correction: switching to --strength cautious",
+             c->cv_before, c->cv_after);
+    set_strength(c, true);
+    return correct_all(c);
+}
+
+status correct_fit_new(struct correct_fit *fit, const struct correct_setting *setting, const struct correct_choices *choices,
+                       const struct kernel *kernel, const struct gene_counts *columns, const double *e)
+{
+    memset(fit, 0, sizeof *fit);
+    fit->kernel = kernel;
+    fit->columns = columns;
+    fit->e = e;
+    fit->own_weights = choices->gene_weights > 0.0;
+    fit->map =
+        (struct map_options){choices->alpha, choices->rho, (int)setting->options->steps, setting->options->readout == READOUT_EXPOSURE};
+    struct lowrank_options lowrank = {.rank = choices->rank,
+                                      .sweeps = choices->sweeps,
+                                      .gene_weights = choices->gene_weights,
+                                      .first_weight_sweep = 5,
+                                      .seed = (uint64_t)setting->options->seed};
+    status fault = lowrank_start(&fit->model, &lowrank, kernel, columns);
+    if (!fault)
+        fault = lowrank_fit(&fit->model, &lowrank, kernel, columns, e);
+    if (fault)
+        lowrank_free(&fit->model);
+    return fault;
+}
+
+void correct_fit_free(struct correct_fit *fit)
+{
+    lowrank_free(&fit->model);
+}
+
+static status correct_run(struct section *section, const void *values)
+{
+    struct correction c = {.section = section, .options = values, .beta_factor = 1.0};
+    status fault = prepare(&c);
+    if (!fault)
+        fault = fit_kernel(&c);
+    if (!fault) {
+        set_strength(&c, c.options->strength == STRENGTH_CAUTIOUS);
+        fault = estimate_capture(&c);
+    }
+    if (!fault)
+        fault = choose(&c);
+    if (!fault) {
+        judge(&c);
+        fault = correct_with_guard(&c);
+    }
+    if (!fault)
+        fault = correct_record(&c);
+    phase_begin(NULL);
+    correction_free(&c);
+    return fault;
+}
+
+const struct step step_correct = {.options = &correct_options, .run = correct_run};

@@ -1,0 +1,166 @@
+/* What the files of the correct step share: choices, fits, scores, the readout. Private to src/step/correct*.c. */
+#ifndef CORRECT_PARTS_H
+#define CORRECT_PARTS_H
+
+#include "monge/correct.h"
+#include "monge/correct_model.h"
+#include "monge/exact_sum.h"
+#include "monge/thinning.h"
+
+/* What step D chooses. */
+struct correct_choices {
+    int rank;            /* R */
+    double alpha;        /* prior strength of the sources */
+    double rho;          /* receiving-side Gamma factor; INFINITY: off */
+    double gene_weights; /* A; 0: one pi for all genes */
+    int sweeps;          /* of step B */
+};
+
+/* What every fit of one section shares. */
+struct correct_setting {
+    const struct correct_options *options;
+    const struct slide *slide;
+    const struct grid *grid;
+    bool single; /* fields of a batch in float */
+};
+
+/* Steps B and C on one set of counts: everything the batch loop needs. */
+struct correct_fit {
+    const struct kernel *kernel;       /* over the grid's sites */
+    const struct gene_counts *columns; /* the counts to explain */
+    const double *e;                   /* own sites: receiving factors */
+    struct lowrank model;
+    bool own_weights; /* genes differ in pi */
+    struct map_options map;
+};
+
+/* Collective over the grid. Runs step B; step C runs batch by batch when the fit is scored or read out. */
+status correct_fit_new(struct correct_fit *fit, const struct correct_setting *setting, const struct correct_choices *choices,
+                       const struct kernel *kernel, const struct gene_counts *columns, const double *e);
+void correct_fit_free(struct correct_fit *fit);
+
+/* The per-site sums of a prediction f of held counts x: everything a Poisson or a composition score needs. Own sites. */
+struct site_sums {
+    struct exact *forward; /* sum_g f */
+    struct exact *loglik;  /* sum_g x log f */
+};
+
+/* Collective over the grid. Solves every own batch of fit and adds to sums. SCORE_MODEL: f as the model predicts the other half (with
+ * rho: f (x1 + rho) / (f + rho)). SCORE_SOURCES: f = K b with full exposure everywhere, for spots that were left out. */
+enum score_kind { SCORE_MODEL, SCORE_SOURCES };
+status correct_score_sites_f64(const struct correct_fit *fit, const struct gene_counts *held, enum score_kind kind, struct site_sums *sums);
+status correct_score_sites_f32(const struct correct_fit *fit, const struct gene_counts *held, enum score_kind kind, struct site_sums *sums);
+
+/* Held-out negative log-likelihood (f - x log f) per molecule, with its sums over blocks of 6 pitches. */
+struct score {
+    double nll;       /* per held-out molecule */
+    double molecules; /* held out, all sites and genes */
+    int64_t n_blocks;
+    double *block; /* n_blocks: NLL summed over a block's sites */
+};
+void score_free(struct score *score);
+/* a - b per molecule and its standard error over blocks: sqrt(n) sd of the paired differences. */
+void score_difference(const struct score *a, const struct score *b, double *difference, double *se);
+/* Collective over the grid. */
+status correct_score(const struct correct_setting *setting, const struct correct_fit *fit, const struct gene_counts *held,
+                     struct score *score);
+
+/* One candidate of step D, as recorded. */
+enum { CANDIDATES_MAX = 40 };
+struct candidate {
+    char name[48];
+    double nll, difference, se; /* difference to the model it was compared with */
+};
+struct selection {
+    struct correct_choices choices;
+    struct score score; /* of the chosen model */
+    int n;
+    struct candidate candidates[CANDIDATES_MAX];
+    double free_field, free_field_difference, free_field_se; /* NLL of the no-diffusion field; it minus chosen */
+    double no_lateral, no_lateral_difference, no_lateral_se; /* nested model without lateral spread; it minus chosen */
+};
+/* Collective over the grid. halves: thinned counts; e: receiving factors estimated on X1. Options that the user gave are kept. */
+status selection_choose(struct selection *selection, const struct correct_setting *setting, const struct kernel *kernel,
+                        const struct thinned *halves, const double *e);
+/* Collective. The two comparators of the chosen model: free field and nested model; total: X1 summed over genes, own sites. */
+status selection_compare(struct selection *selection, const struct correct_setting *setting, const struct kernel *kernel,
+                         const struct thinned *halves, const double *e, const double *total);
+void selection_free(struct selection *selection);
+
+/* The spatially held-out background: composition of left-out background spots, deviance per cell over two checkerboard folds. */
+struct background_check {
+    double gene_means; /* composition of the other background spots */
+    double shared_kernel;
+    double gene_weights; /* NaN if one pi serves all genes */
+};
+status background_check_run(struct background_check *check, const struct correct_setting *setting, const struct correct_choices *choices,
+                            const struct kernel *kernel, const struct gene_counts *columns, const double *e);
+
+/* Sparse columns that grow gene by gene: sites (local, ascending) and values, laid out as in gene_counts. */
+struct sparse_columns {
+    int64_t n;      /* genes so far */
+    int64_t *start; /* n + 1 */
+    int32_t *site;  /* start[n] */
+    float *value;   /* start[n] */
+    int64_t capacity;
+};
+status sparse_columns_new(struct sparse_columns *columns, int64_t n_genes);
+void sparse_columns_free(struct sparse_columns *columns);
+status sparse_columns_reserve(struct sparse_columns *columns, int64_t entries); /* room for that many entries */
+/* Appends the first `used` of GENE_LANES lanes of a field [n_sites][GENE_LANES]: entries that are not zero. */
+status sparse_columns_append_f64(struct sparse_columns *columns, int64_t n_sites, int used, const double *field);
+status sparse_columns_append_f32(struct sparse_columns *columns, int64_t n_sites, int used, const float *field);
+
+/* The readout of the own genes of one gene_counts. */
+struct readout {
+    struct sparse_columns counts; /* integers */
+    struct sparse_columns mean;   /* expected counts; empty unless asked for */
+    bool keep_mean;
+    double *moved;            /* own genes: share of molecules moved beyond rescaling the tissue counts to the total */
+    double *fit_loss;         /* own genes: KL(a || f / sum f) */
+    double *moran_before;     /* own genes, in tissue */
+    double *moran_after;      /* own genes, expected counts, in tissue */
+    struct exact *site_total; /* own sites: expected counts summed over own genes */
+};
+status readout_new(struct readout *readout, const struct gene_counts *columns, bool keep_mean);
+void readout_free(struct readout *readout);
+
+/* Collective over the grid. Solves every own batch and reads it out: expected counts rescaled to the gene's total, their rounding
+ * by largest remainders, figures per gene. */
+status correct_readout_f64(const struct correct_fit *fit, const struct slide *slide, struct readout *readout);
+status correct_readout_f32(const struct correct_fit *fit, const struct slide *slide, struct readout *readout);
+
+/* Collective over the grid. Genes with too few molecules to model: tissue counts rescaled to the gene's total and rounded. */
+status pass_through(const struct gene_counts *columns, const struct slide *slide, struct readout *readout);
+
+/* The state of one run. */
+struct correction {
+    struct section *section;
+    const struct correct_options *options;
+    struct grid grid;
+    struct correct_setting setting;
+    struct gene_counts columns; /* genes that are corrected */
+    struct gene_counts rest;    /* genes that are passed through */
+    double *total;              /* own sites of section->sites: counts over all genes */
+    double *grid_total;         /* own sites of the grid */
+    struct kernel_fit fit;
+    struct kernel kernel; /* on the grid */
+    struct capture capture;
+    double *e; /* own sites of the grid */
+    struct selection selection;
+    struct background_check background;
+    struct readout readout, rest_readout;
+    double beta_factor; /* strength x beta-scale in use */
+    bool cautious;
+    double cv_before, cv_after, returned_before;
+    struct lowrank model; /* of the full data: pi for varm */
+    bool own_weights;
+};
+
+/* Values at the own sites of one partition of the slide -> the own sites of another. Collective over from->comm. */
+status redistribute(const struct partition *from, const double *own, const struct partition *to, double *to_own);
+
+/* Collective. Adds layers, var and obs columns and the record in uns/monge/correct to the section. */
+status correct_record(struct correction *c);
+
+#endif

@@ -1,0 +1,206 @@
+/* Step D: the choices, each by one draw of molecule thinning (docs/correct.md, "Choices").
+ *
+ * Every candidate is fitted on the half X1 and scored by the likelihood of the half X2. Differences are paired and their standard
+ * errors are taken over blocks of 6 pitches, never over genes, of which three or four would dominate. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "correct_parts.h"
+#include "monge/log.h"
+
+/* A fitted candidate and its score. */
+struct trial {
+    struct correct_choices choices;
+    struct correct_fit fit;
+    struct score score;
+};
+
+struct selector {
+    const struct correct_setting *setting;
+    const struct kernel *kernel;
+    const struct thinned *halves;
+    const double *e;
+    struct selection *record;
+};
+
+static void trial_free(struct trial *trial)
+{
+    correct_fit_free(&trial->fit);
+    score_free(&trial->score);
+}
+
+static void record(struct selection *selection, const char *name, const struct score *score, const struct score *against)
+{
+    if (selection->n == CANDIDATES_MAX)
+        return;
+    struct candidate *c = &selection->candidates[selection->n++];
+    snprintf(c->name, sizeof c->name, "%s", name);
+    c->nll = score->nll;
+    c->difference = c->se = 0.0;
+    if (against)
+        score_difference(score, against, &c->difference, &c->se);
+    log_info("  %-36s NLL %9.5f  %+.5f +- %.5f", name, c->nll, c->difference, c->se);
+}
+
+static status try_fit(const struct selector *s, const struct correct_choices *choices, struct trial *trial)
+{
+    memset(trial, 0, sizeof *trial);
+    trial->choices = *choices;
+    return correct_fit_new(&trial->fit, s->setting, choices, s->kernel, &s->halves->fit, s->e);
+}
+
+/* Scores an already fitted model with other strengths of step C. */
+static status try_strengths(const struct selector *s, struct trial *trial, double alpha, double rho, struct score *score)
+{
+    trial->fit.map.alpha = alpha;
+    trial->fit.map.rho = rho;
+    return correct_score(s->setting, &trial->fit, &s->halves->held, score);
+}
+
+/* a is better than b by more than max(se_factor standard errors, margin) */
+static bool better(const struct score *a, const struct score *b, double se_factor, double margin)
+{
+    double difference, se;
+    score_difference(a, b, &difference, &se);
+    return difference < -fmax(se_factor * se, margin);
+}
+
+enum { RANKS = 5 };
+static const int rank_grid[RANKS] = {8, 12, 16, 24, 40};
+static const double RHO_ON = 50.0, GENE_WEIGHTS_ON = 500.0;
+enum { SWEEPS = 40, SWEEPS_LONG = 120 };
+
+/* D.1: rank and rho together. Leaves the chosen trial, fitted and scored. */
+static status choose_rank_and_rho(const struct selector *s, struct correct_choices choices, bool rank_given, bool rho_given,
+                                  struct trial *chosen)
+{
+    struct trial trials[RANKS] = {0};
+    struct score scores[RANKS][2] = {0};
+    int n = 0, best[2] = {0, 0};
+    int64_t genes = s->halves->fit.n_genes_all;
+    status fault = MONGE_OK;
+    for (int i = 0; i < RANKS && !fault; i++) {
+        if (rank_given ? i > 0 : rank_grid[i] > (genes / 3 > 8 ? genes / 3 : 8))
+            break;
+        if (!rank_given)
+            choices.rank = rank_grid[i];
+        fault = try_fit(s, &choices, &trials[n]);
+        for (int on = 0; on < 2 && !fault; on++) {
+            if (rho_given && on)
+                continue;
+            double rho = rho_given ? choices.rho : on ? RHO_ON : INFINITY;
+            fault = try_strengths(s, &trials[n], choices.alpha, rho, &scores[n][on]);
+            if (fault)
+                break;
+            char name[48];
+            snprintf(name, sizeof name, "rank %d, rho %s", choices.rank, isfinite(rho) ? "on" : "off");
+            record(s->record, name, &scores[n][on], n + on > 0 ? &scores[0][0] : NULL);
+            if (scores[n][on].nll < scores[best[on]][on].nll)
+                best[on] = n;
+        }
+        n++;
+    }
+    if (!fault) {
+        int on = !rho_given && better(&scores[best[1]][1], &scores[best[0]][0], 2.0, .003);
+        int pick = 0;
+        for (; pick < best[on]; pick++) { /* the smallest rank within 1 se of the best */
+            double difference, se;
+            score_difference(&scores[pick][on], &scores[best[on]][on], &difference, &se);
+            if (difference <= se)
+                break;
+        }
+        *chosen = trials[pick];
+        chosen->choices.rho = rho_given ? choices.rho : on ? RHO_ON : INFINITY;
+        chosen->fit.map.rho = chosen->choices.rho;
+        chosen->score = scores[pick][on];
+        memset(&trials[pick], 0, sizeof trials[pick]);
+        memset(&scores[pick][on], 0, sizeof scores[pick][on]);
+    }
+    for (int i = 0; i < RANKS; i++) {
+        trial_free(&trials[i]);
+        score_free(&scores[i][0]);
+        score_free(&scores[i][1]);
+    }
+    return fault;
+}
+
+/* D.2 and D.3: a refit with other choices replaces the current trial if it is better by more than max(2 se, margin). */
+static status challenge(const struct selector *s, struct trial *current, const struct correct_choices *choices, double margin,
+                        const char *name)
+{
+    struct trial trial;
+    status fault = try_fit(s, choices, &trial);
+    if (!fault)
+        fault = try_strengths(s, &trial, choices->alpha, choices->rho, &trial.score);
+    if (!fault) {
+        record(s->record, name, &trial.score, &current->score);
+        if (better(&trial.score, &current->score, 2.0, margin)) {
+            struct trial swap = *current;
+            *current = trial;
+            trial = swap;
+        }
+    }
+    trial_free(&trial);
+    return fault;
+}
+
+/* D.4: a larger alpha if better by 2 se; never below 5. */
+static status raise_alpha(const struct selector *s, struct trial *current)
+{
+    static const double larger[] = {15.0, 50.0};
+    for (int i = 0; i < 2; i++) {
+        struct score score = {0};
+        status fault = try_strengths(s, current, larger[i], current->choices.rho, &score);
+        if (fault)
+            return fault;
+        char name[48];
+        snprintf(name, sizeof name, "alpha %g", larger[i]);
+        record(s->record, name, &score, &current->score);
+        if (better(&score, &current->score, 2.0, 0.0)) {
+            struct score swap = current->score;
+            current->score = score;
+            score = swap;
+            current->choices.alpha = larger[i];
+        }
+        current->fit.map.alpha = current->choices.alpha;
+        score_free(&score);
+    }
+    return MONGE_OK;
+}
+
+status selection_choose(struct selection *selection, const struct correct_setting *setting, const struct kernel *kernel,
+                        const struct thinned *halves, const double *e)
+{
+    const struct correct_options *o = setting->options;
+    memset(selection, 0, sizeof *selection);
+    struct selector s = {setting, kernel, halves, e, selection};
+    struct correct_choices start = {.rank = o->rank == OPTION_UNSET ? 0 : (int)o->rank,
+                                    .alpha = isnan(o->alpha) ? 5.0 : o->alpha,
+                                    .rho = isnan(o->rho) || o->rho == 0.0 ? INFINITY : o->rho,
+                                    .gene_weights = isnan(o->gene_weights) ? 0.0 : o->gene_weights,
+                                    .sweeps = o->sweeps == OPTION_UNSET ? SWEEPS : (int)o->sweeps};
+    struct trial chosen = {0};
+    status fault = choose_rank_and_rho(&s, start, o->rank != OPTION_UNSET, !isnan(o->rho), &chosen);
+    if (!fault && isnan(o->gene_weights)) {
+        struct correct_choices choices = chosen.choices;
+        choices.gene_weights = GENE_WEIGHTS_ON;
+        fault = challenge(&s, &chosen, &choices, .001, "gene weights on");
+    }
+    if (!fault && o->sweeps == OPTION_UNSET) {
+        struct correct_choices choices = chosen.choices;
+        choices.sweeps = SWEEPS_LONG;
+        fault = challenge(&s, &chosen, &choices, 0.0, "120 sweeps");
+    }
+    if (!fault && isnan(o->alpha))
+        fault = raise_alpha(&s, &chosen);
+    selection->choices = chosen.choices;
+    selection->score = chosen.score;
+    correct_fit_free(&chosen.fit);
+    return fault;
+}
+
+void selection_free(struct selection *selection)
+{
+    score_free(&selection->score);
+}

@@ -1,0 +1,157 @@
+/* Messages go to stderr from the speaking rank only; warnings are kept once; phases add up. stderr is read back through a file. */
+#include "monge/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "support/suite.h"
+
+/* What `speak` prints on stderr (malloc'd). */
+static char *caught(void (*speak)(void))
+{
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    fflush(stderr);
+    int kept = dup(STDERR_FILENO);
+    dup2(fileno(file), STDERR_FILENO);
+    speak();
+    fflush(stderr);
+    dup2(kept, STDERR_FILENO);
+    close(kept);
+    fseek(file, 0, SEEK_END);
+    long size = ftell(file);
+    rewind(file);
+    char *text = calloc((size_t)size + 1, 1);
+    assert_non_null(text);
+    assert_int_equal(fread(text, 1, (size_t)size, file), size);
+    fclose(file);
+    return text;
+}
+
+static void speak_all(void)
+{
+    log_open(true, false);
+    log_info("read %d spots", 42);
+    log_warn("one");
+    log_warn("two");
+    log_warn("one");
+}
+
+static void speak_quietly(void)
+{
+    log_open(true, true);
+    log_info("read %d spots", 42);
+    log_warn("three");
+}
+
+static void speak_not(void)
+{
+    log_open(false, false);
+    log_info("read %d spots", 42);
+    log_warn("four");
+}
+
+static void who_speaks(void **state)
+{
+    (void)state;
+    log_clear_warnings();
+    char *text = caught(speak_all);
+    assert_non_null(strstr(text, " s] read 42 spots\n"));
+    assert_non_null(strstr(text, "warning: one\n"));
+    assert_null(strstr(strstr(text, "warning: one") + 1, "warning: one"));
+    free(text);
+    text = caught(speak_quietly);
+    assert_null(strstr(text, "read"));
+    assert_non_null(strstr(text, "warning: three\n"));
+    free(text);
+    text = caught(speak_not);
+    assert_string_equal(text, "");
+    free(text);
+    const char *const *kept;
+    assert_int_equal(log_warnings(&kept), 4); /* also those of a silent rank */
+    assert_string_equal(kept[3], "four");
+    log_clear_warnings();
+    assert_int_equal(log_warnings(&kept), 0);
+}
+
+static void work_with_progress(void)
+{
+    log_open(true, false);
+    struct progress p;
+    progress_start(&p, "genes", 100);
+    progress_update(&p, 10); /* too early to tell */
+    p.printed -= 20.0;
+    p.started -= 20.0; /* as if 20 s had passed */
+    progress_update(&p, 20);
+    progress_update(&p, 30);
+    progress_finish(&p);
+}
+
+static void progress_lines(void **state)
+{
+    (void)state;
+    char *text = caught(work_with_progress);
+    assert_null(strstr(text, "10 of 100"));
+    assert_non_null(strstr(text, "genes: 20 of 100 (20 %), 1 min "));
+    assert_null(strstr(text, "30 of 100"));
+    assert_non_null(strstr(text, "genes: done in 2"));
+    assert_null(strchr(text, '\r')); /* a file is no terminal */
+    free(text);
+    log_open(false, false);
+}
+
+static void pause_for(double seconds)
+{
+    struct timespec time = {0, (long)(1e9 * seconds)};
+    nanosleep(&time, NULL);
+}
+
+static void phases(void **state)
+{
+    (void)state;
+    phase_reset();
+    double started = wall_seconds();
+    phase_begin("read");
+    pause_for(0.02);
+    phase_begin("fit");
+    pause_for(0.01);
+    phase_begin("read");
+    pause_for(0.02);
+    double running = phase_seconds(0);
+    phase_begin(NULL);
+    double elapsed = wall_seconds() - started;
+    pause_for(0.01);
+    assert_int_equal(phase_count(), 2);
+    assert_string_equal(phase_name(0), "read");
+    assert_string_equal(phase_name(1), "fit");
+    assert_true(running >= 0.04 && phase_seconds(0) >= running && phase_seconds(1) >= 0.01);
+    assert_true(phase_seconds(0) + phase_seconds(1) <= elapsed);
+    phase_reset();
+    assert_int_equal(phase_count(), 0);
+}
+
+static void memory_grows(void **state)
+{
+    (void)state;
+    double before = peak_memory_bytes();
+    size_t size = (size_t)before + ((size_t)8 << 20); /* more than ever was in use */
+    char *block = malloc(size);
+    assert_non_null(block);
+    for (size_t i = 0; i < size; i += 4096)
+        ((volatile char *)block)[i] = 1;
+    assert_true(peak_memory_bytes() >= before + 8e6);
+    free(block);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_speaks),
+        cmocka_unit_test(progress_lines),
+        cmocka_unit_test(phases),
+        cmocka_unit_test(memory_grows),
+    };
+    SUITE(argc, argv, tests);
+}
