@@ -6,7 +6,7 @@
 
 #include "monge/text.h"
 
-enum { PLOT_COLOURS = 8 };
+enum { PLOT_COLOURS = 12 };
 
 struct plot_series {
     const char *name;
@@ -14,6 +14,7 @@ struct plot_series {
     const double *x, *y; /* n; points that are not finite (or not positive on a logarithmic axis) are left out */
     int colour;          /* 0 .. PLOT_COLOURS - 1 */
     bool dashed;
+    bool first_apart; /* the first point is a dot of its own, not joined to the line */
 };
 struct plot_axes {
     const char *x_label, *y_label;

@@ -229,24 +229,28 @@ static void gather(const struct slide_view *view, const double *value, double *m
         mean[p] = number[p] > 0.0 ? mean[p] / number[p] : NAN;
 }
 
-/* the first tissue pixel along a row or column becomes near-white, the pixel before it near-black: visible on every colour */
+static bool differs(const struct slide_view *view, const uint8_t *tissue, int32_t i, int32_t j, int32_t reach)
+{
+    int64_t p = (int64_t)j * view->width + i;
+    for (int32_t d = 1; d <= reach; d++) {
+        for (int k = 0; k < 4; k++) {
+            int32_t a = i + (k == 0 ? d : k == 1 ? -d : 0), b = j + (k == 2 ? d : k == 3 ? -d : 0);
+            if (a >= 0 && a < view->width && b >= 0 && b < view->height && tissue[(int64_t)b * view->width + a] != tissue[p])
+                return true;
+        }
+    }
+    return false;
+}
+
+/* tissue pixels along the edge become near-white, background pixels near-black: visible on every colour */
 static void draw_outline(const struct slide_view *view, const uint8_t *tissue, uint32_t *argb)
 {
     static const uint32_t inner = 0xffffffff, outer = 0xff202020;
-    int32_t w = view->width, h = view->height;
-    for (int32_t j = 0; j < h; j++) {
-        for (int32_t i = 0; i < w; i++) {
-            int64_t p = (int64_t)j * w + i;
-            bool edge = false;
-            for (int k = 0; k < 4 && !edge; k++) {
-                int32_t a = i + (k == 0) - (k == 1), b = j + (k == 2) - (k == 3);
-                if (a >= 0 && a < w && b >= 0 && b < h)
-                    edge = tissue[(int64_t)b * w + a] != tissue[p];
-            }
-            if (edge)
-                argb[p] = tissue[p] ? inner : outer;
-        }
-    }
+    int32_t reach = view->scale >= 8.0 ? 2 : 1;
+    for (int32_t j = 0; j < view->height; j++)
+        for (int32_t i = 0; i < view->width; i++)
+            if (differs(view, tissue, i, j, reach))
+                argb[(int64_t)j * view->width + i] = tissue[(int64_t)j * view->width + i] ? inner : outer;
 }
 
 status draw_map(struct picture *picture, const struct slide_view *view, const double *value, const struct map_style *style)

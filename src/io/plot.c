@@ -1,4 +1,4 @@
-/* Charts as SVG text. The style sheet of html.c knows the classes (grid, axis, name) and the colours --s0 .. --s7. */
+/* Charts as SVG text. The style sheet of html.c knows the classes (grid, axis, name) and the colours --s0 .. --s11. */
 #include "monge/plot.h"
 
 #include <math.h>
@@ -59,7 +59,7 @@ static struct axis log_axis(double high, double low, double start, double end)
 
 static void svg_begin(struct text *page, double width, double height, const char *label)
 {
-    text_add(page, "<svg viewBox=\"0 0 %g %g\" role=\"img\" aria-label=\"", width, height);
+    text_add(page, "<svg viewBox=\"0 0 %g %g\" style=\"max-width:%gpx\" role=\"img\" aria-label=\"", width, height, width);
     html_add(page, label);
     text_add(page, "\">\n");
 }
@@ -84,13 +84,23 @@ static void tick_text(char text[32], double value)
         snprintf(text, 32, "%.6g", value);
 }
 
+/* 10 with a raised exponent */
+static void power_tick(struct text *page, double x, double y, double value)
+{
+    text_add(page, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">10<tspan dy=\"-5\" font-size=\"10\">%.0f</tspan></text>\n", x, y,
+             log10(value));
+}
+
 static void draw_axes(struct text *page, const struct axis *x, const struct axis *y, const char *x_label, const char *y_label)
 {
     char text[32];
     for (int k = 0; k < y->n; k++) {
         svg_line(page, k ? "grid" : "axis", x->start, at(y, y->tick[k]), x->end, at(y, y->tick[k]));
         tick_text(text, y->tick[k]);
-        svg_text(page, x->start - 8.0, at(y, y->tick[k]) + 4.0, "end", "", text);
+        if (y->log)
+            power_tick(page, x->start - 8.0, at(y, y->tick[k]) + 4.0, y->tick[k]);
+        else
+            svg_text(page, x->start - 8.0, at(y, y->tick[k]) + 4.0, "end", "", text);
     }
     for (int k = 0; k < x->n; k++) {
         svg_line(page, "axis", at(x, x->tick[k]), y->start, at(x, x->tick[k]), y->start + 4.0);
@@ -127,7 +137,7 @@ static void add_line(struct text *page, const struct axis *x, const struct axis 
     text_add(page, "<path fill=\"none\" stroke=\"var(--s%d)\" stroke-width=\"2\" stroke-linejoin=\"round\"%s d=\"", s->colour,
              s->dashed ? " stroke-dasharray=\"6 4\"" : "");
     bool pen_down = false;
-    for (int i = 0; i < s->n; i++) {
+    for (int i = s->first_apart ? 1 : 0; i < s->n; i++) {
         bool below = y->log && drawable(axes, s, i) && log10(s->y[i]) < y->low; /* the line ends where the axis does */
         if (!drawable(axes, s, i) || below) {
             pen_down = false;
@@ -137,6 +147,8 @@ static void add_line(struct text *page, const struct axis *x, const struct axis 
         pen_down = true;
     }
     text_add(page, "\"/>\n");
+    if (s->first_apart && drawable(axes, s, 0))
+        text_add(page, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"var(--s%d)\"/>\n", at(x, s->x[0]), at(y, s->y[0]), s->colour);
 }
 
 void plot_lines(struct text *page, const struct plot_axes *axes, int n, const struct plot_series *series)
@@ -200,7 +212,7 @@ void plot_pairs(struct text *page, const char *x_label, const char *y_label, int
 
 /* ---- bars ---- */
 
-enum { BAR_STEP = 26, BAR_THICK = 14, NAMES_WIDE = 250, BARS_WIDE = 760, NUMBERS_WIDE = 84 };
+enum { BAR_STEP = 26, BAR_THICK = 14, NAMES_WIDE = 260, BARS_WIDE = 760, NUMBERS_WIDE = 84 };
 
 static double whisker(const double *se, int k)
 {

@@ -136,13 +136,13 @@ static void kernel_figure(struct text *page, const struct report_data *data)
     int n, n_p;
     double *distance = reals(data, "kernel/profile_distance", &n), *probability = reals(data, "kernel/profile_probability", &n_p);
     if (distance && probability && n == n_p && n > 1) {
-        struct plot_series line = {"kernel", n, distance, probability, 0, false};
+        struct plot_series line = {"kernel", n, distance, probability, 0, false, true};
         struct plot_axes axes = {"distance, pitches", "probability per spot", true, false};
         text_add(page, "<figure><h4>Fitted kernel: where a molecule is seen</h4>");
         plot_lines(page, &axes, 1, &line);
         text_add(page,
-                 "<figcaption>Chance to be seen at one given spot at that distance, inside tissue; at 0 it is mostly the share that stays. "
-                 "Logarithmic.</figcaption></figure>\n");
+                 "<figcaption>Chance to be seen at one given spot at that distance, inside tissue. The dot at 0 is the spot itself: mostly "
+                 "the share that stays. Logarithmic.</figcaption></figure>\n");
     }
     free(distance);
     free(probability);
@@ -154,7 +154,7 @@ static void background_figure(struct text *page, const struct report_data *data)
     double *distance = reals(data, "background/ring_distance", &n), *before = reals(data, "background/ring_mean_before", &n_before);
     double *after = reals(data, "background/ring_mean_after", &n_after);
     if (distance && before && n == n_before && n > 0) {
-        struct plot_series lines[2] = {{"seen", n, distance, before, 1, false}, {"corrected", n, distance, after, 0, true}};
+        struct plot_series lines[2] = {{"seen", n, distance, before, 1, false, false}, {"corrected", n, distance, after, 0, true, false}};
         struct plot_axes axes = {"distance to the nearest tissue spot, pitches", "mean UMIs per background spot", false, true};
         text_add(page, "<figure><h4>Background counts against distance</h4>");
         plot_lines(page, &axes, after && n_after == n ? 2 : 1, lines);
@@ -252,7 +252,7 @@ static void moran_figure(struct text *page, const struct report_data *data)
     double *before = record_reals(&data->record, "var/moran_before", dims),
            *after = record_reals(&data->record, "var/moran_after", dims_after);
     if (before && after && dims[0] == dims_after[0]) {
-        text_add(page, "<div class=\"row\"><figure><h4>Moran&#39;s I in tissue, gene by gene</h4>");
+        text_add(page, "<div class=\"row one\"><figure><h4>Moran&#39;s I in tissue, gene by gene</h4>");
         plot_pairs(page, "seen", "corrected", (int)dims[0], before, after);
         text_add(page,
                  "<figcaption>Diffusion is a low-pass filter and raises Moran&#39;s I, so most genes should lie somewhat below the line; a "
@@ -302,7 +302,7 @@ void report_gene_weights(struct text *page, const struct report_data *data)
             report_heading(page, "weights", "Genes differ in their spread");
             text_add(page, "<p>The left-out molecules asked for mixing weights of each gene&#39;s own (shrunk to the shared ones). The "
                            "share that leaves its "
-                           "spot varies like this; weights are in <code>varm/kernel_weights</code>.</p>\n<div class=\"row\"><figure>");
+                           "spot varies like this; weights are in <code>varm/kernel_weights</code>.</p>\n<div class=\"row one\"><figure>");
             plot_histogram(page, "share of molecules that leave their spot", true, 40, n, leaving);
             text_add(page, "</figure></div>\n");
         }

@@ -137,7 +137,8 @@ static status gene_maps(struct text *page, const struct report_data *data, const
     if (done == MONGE_OK)
         done = add_map(page, view, difference, &change, "Corrected \xe2\x88\x92 seen", " UMI");
     if (done == MONGE_OK && gene->truth)
-        done = add_map(page, view, gene->truth, &counts, "Truth (simulated)", " UMI");
+        done =
+            add_map(page, view, gene->truth, &counts, data->efficiency < 1.0 ? "Truth \xc3\x97 mean capture" : "Truth (simulated)", " UMI");
     free(difference);
     return done;
 }
@@ -215,7 +216,7 @@ static status capture_map(struct text *page, const struct report_data *data, con
         }
         done = high_point(n, value, 1.0, &reach);
         struct map_style style = {COLOURS_DIVERGING, -reach, reach, false, true};
-        text_add(page, "<div class=\"row\">\n");
+        text_add(page, "<div class=\"row one\">\n");
         if (done == MONGE_OK)
             done = add_map(page, view, value, &style, "log2 capture factor", "");
         text_add(page, "</div>\n");

@@ -14,13 +14,14 @@
 struct report_gene {
     int64_t index;
     bool chosen;                    /* asked for by name, not picked as most changed */
-    double *before, *after, *truth; /* n_sites; truth NULL if unknown */
+    double *before, *after, *truth; /* n_sites; truth x efficiency, NULL if unknown */
 };
 
 struct report_data {
     const char *path;
     struct record record;
-    struct section section;           /* as read; its counts are freed */
+    struct section section;           /* as read; its counts are kept only if there is a truth */
+    struct sparse_rows after, truth;  /* all genes; empty unless there is a truth */
     double *site_before, *site_after; /* n_sites: counts over all genes */
     double *gene_total, *gene_out;    /* n_genes: counts, and those seen outside tissue */
     double *changed;                  /* n_genes: share of molecules moved; NAN where unknown */
@@ -28,6 +29,7 @@ struct report_data {
     int n_genes;
     double molecules, molecules_out; /* seen, and seen outside tissue */
     bool has_truth;
+    double efficiency; /* mean share of molecules captured: truth x efficiency is what no diffusion would give */
 };
 /* Reads the record, the counts, layers/corrected, layers/truth (if there is one); picks the genes. On error *data is empty. */
 status report_read(struct report_data *data, const char *path, const struct report_options *options);
@@ -55,8 +57,9 @@ void report_selection(struct text *page, const struct report_data *data);
 void report_signs(struct text *page, const struct report_data *data);
 void report_gene_weights(struct text *page, const struct report_data *data);
 void report_losses(struct text *page, const struct report_data *data);
-/* report_run.c */
+/* report_accuracy.c */
 status report_accuracy(struct text *page, const struct report_data *data);
+/* report_run.c */
 void report_run_time(struct text *page, const struct report_data *data);
 void report_provenance(struct text *page, const struct report_data *data);
 

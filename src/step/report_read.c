@@ -29,6 +29,8 @@ void report_data_free(struct report_data *data)
     free(data->gene_total);
     free(data->gene_out);
     free(data->changed);
+    sparse_rows_free(&data->after);
+    sparse_rows_free(&data->truth);
     section_free(&data->section);
     *data = (struct report_data){.record = {-1}};
 }
@@ -192,7 +194,8 @@ static status read_counts(struct report_data *data)
     return done;
 }
 
-static status read_layer(struct report_data *data, const char *layer, double *site_total, size_t member)
+/* the chosen genes of a layer, its sums by site if asked for, and all its rows if `keep` is given */
+static status read_layer(struct report_data *data, const char *layer, size_t member, double *site_total, struct sparse_rows *keep)
 {
     struct section section;
     struct read_options how = {.layer = layer, .holes = HOLES_FILL};
@@ -201,8 +204,24 @@ static status read_layer(struct report_data *data, const char *layer, double *si
     if (site_total)
         add_up(&section.counts, site_total);
     status done = take_fields(data, &section.counts, member);
+    if (done == MONGE_OK && keep) {
+        *keep = section.counts;
+        section.counts = (struct sparse_rows){0};
+    }
     section_free(&section);
     return done;
+}
+
+static status read_truth(struct report_data *data)
+{
+    if (read_layer(data, "truth", offsetof(struct report_gene, truth), NULL, &data->truth) != MONGE_OK)
+        return error_code();
+    double efficiency = record_real(&data->record, "uns/monge/simulate/mean_efficiency");
+    data->efficiency = isfinite(efficiency) ? efficiency : 1.0;
+    for (int k = 0; k < data->n_genes; k++)
+        for (int64_t i = 0; i < data->section.slide.n_sites; i++)
+            data->genes[k].truth[i] *= data->efficiency;
+    return MONGE_OK;
 }
 
 static status check_record(const struct report_data *data)
@@ -233,12 +252,13 @@ status report_read(struct report_data *data, const char *path, const struct repo
     }
     if (done == MONGE_OK)
         done = take_fields(data, &data->section.counts, offsetof(struct report_gene, before));
-    sparse_rows_free(&data->section.counts);
-    if (done == MONGE_OK)
-        done = read_layer(data, "corrected", data->site_after, offsetof(struct report_gene, after));
     data->has_truth = done == MONGE_OK && record_has(&data->record, "layers/truth");
-    if (data->has_truth)
-        done = read_layer(data, "truth", NULL, offsetof(struct report_gene, truth));
+    if (!data->has_truth)
+        sparse_rows_free(&data->section.counts);
+    if (done == MONGE_OK)
+        done = read_layer(data, "corrected", offsetof(struct report_gene, after), data->site_after, data->has_truth ? &data->after : NULL);
+    if (done == MONGE_OK && data->has_truth)
+        done = read_truth(data);
     if (done != MONGE_OK)
         report_data_free(data);
     return done;

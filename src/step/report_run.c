@@ -1,4 +1,4 @@
-/* Accuracy where the truth is known, run time by phase and rank, options and provenance. */
+/* Run time by phase and rank, options and provenance. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
