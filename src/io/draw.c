@@ -48,15 +48,16 @@ const char *colour_gradient(enum colour_map map)
 /* ---- the slide on pixels ---- */
 
 struct extent {
-    double left, top, width, height; /* pitches, half a pitch around the outermost centres */
+    double left, top, width, height; /* pitches, with the cells of the outermost centres */
 };
 
 static struct extent slide_extent(const struct slide *slide)
 {
     if (slide->lattice != LATTICE_NONE) {
-        bool hex = slide->lattice == LATTICE_HEX;
-        double row_height = hex ? ROW_HEIGHT : 1.0;
-        return (struct extent){-0.5, -0.5 * row_height, slide->n_cols + (hex ? 0.5 : 0.0), slide->n_rows * row_height};
+        if (slide->lattice == LATTICE_SQUARE)
+            return (struct extent){-0.5, -0.5, slide->n_cols, slide->n_rows};
+        double corner = 0.5 / ROW_HEIGHT; /* from the centre of a hexagon */
+        return (struct extent){-0.5, -corner, slide->n_cols + 0.5, (slide->n_rows - 1) * ROW_HEIGHT + 2.0 * corner};
     }
     double left = INFINITY, right = -INFINITY, top = INFINITY, bottom = -INFINITY;
     for (int64_t i = 0; i < slide->n_sites; i++) {
@@ -68,25 +69,25 @@ static struct extent slide_extent(const struct slide *slide)
     return (struct extent){left - 0.5, top - 0.5, right - left + 1.0, bottom - top + 1.0};
 }
 
-/* the cell whose centre is nearest; rows of a hexagonal lattice overlap by a third of their height, so two rows compete */
+/* the cell of the endless lattice whose centre is nearest, or -1 if it is not on the slide; rows of a hexagonal lattice overlap by a third
+ * of their height, so two rows compete */
 static int64_t cell_under(const struct slide *slide, double x, double y)
 {
     bool hex = slide->lattice == LATTICE_HEX;
     double height = hex ? ROW_HEIGHT : 1.0, nearest = INFINITY;
-    int64_t found = -1;
-    int32_t first = (int32_t)floor(y / height);
-    for (int32_t row = hex ? first : (int32_t)lround(y / height); row <= (hex ? first + 1 : (int32_t)lround(y / height)); row++) {
+    int32_t first = hex ? (int32_t)floor(y / height) : (int32_t)lround(y), last = hex ? first + 1 : first, found_row = -1, found_col = -1;
+    for (int32_t row = first; row <= last; row++) {
         double shift = hex && (row & 1) == slide->parity ? 0.5 : 0.0;
         int32_t col = (int32_t)lround(x - shift);
-        if (row < 0 || row >= slide->n_rows || col < 0 || col >= slide->n_cols)
-            continue;
         double dx = x - shift - col, dy = y - row * height;
         if (dx * dx + dy * dy < nearest) {
             nearest = dx * dx + dy * dy;
-            found = slide_site(slide, row, col);
+            found_row = row;
+            found_col = col;
         }
     }
-    return found;
+    bool inside = found_row >= 0 && found_row < slide->n_rows && found_col >= 0 && found_col < slide->n_cols;
+    return inside ? slide_site(slide, found_row, found_col) : -1;
 }
 
 static void sites_under_pixels(struct slide_view *view, const struct extent *extent)

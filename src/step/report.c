@@ -171,7 +171,7 @@ static void add_contents(struct text *page, const struct text *panels)
 
 static status add_panels(struct text *page, const struct report_data *data, const struct slide_view *view)
 {
-    if (report_totals(page, data, view) != MONGE_OK || report_accuracy(page, data) != MONGE_OK)
+    if (report_totals(page, data, view) != MONGE_OK)
         return error_code();
     report_held_out(page, data);
     if (report_genes(page, data, view) != MONGE_OK)

@@ -102,7 +102,7 @@ status report_totals(struct text *page, const struct report_data *data, const st
     double width = view->width / view->scale, um = data->section.slide.pitch_um;
     text_add(page, "<p>UMIs per spot over all genes, on one square-root colour scale. The line is the edge of the tissue");
     if (isfinite(um))
-        text_add(page, "; the map is %s mm wide", shown("%.2g", width * um / 1000.0));
+        text_add(page, "; the map is %s mm wide", shown("%.3g", width * um / 1000.0));
     text_add(page, ".</p>\n");
     text_add(page, "<p class=\"note\">After correction the background is empty <em>by construction</em> (only tissue can be a source): "
                    "that is no evidence of quality. The checks below are.</p>\n<div class=\"row four\">\n");

@@ -57,8 +57,6 @@ void report_selection(struct text *page, const struct report_data *data);
 void report_signs(struct text *page, const struct report_data *data);
 void report_gene_weights(struct text *page, const struct report_data *data);
 void report_losses(struct text *page, const struct report_data *data);
-/* report_accuracy.c */
-status report_accuracy(struct text *page, const struct report_data *data);
 /* report_run.c */
 void report_run_time(struct text *page, const struct report_data *data);
 void report_provenance(struct text *page, const struct report_data *data);
