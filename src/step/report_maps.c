@@ -121,7 +121,7 @@ status report_totals(struct text *page, const struct report_data *data, const st
 static status gene_maps(struct text *page, const struct report_data *data, const struct report_gene *gene, const struct slide_view *view)
 {
     int64_t n = data->section.slide.n_sites;
-    double *difference = malloc((size_t)n * sizeof *difference), high, reach;
+    double *difference = malloc((size_t)n * sizeof *difference), high = 1.0, reach = 1.0;
     if (!difference)
         return error_memory("the map of a gene", 8.0 * (double)n);
     for (int64_t i = 0; i < n; i++)
