@@ -13,15 +13,19 @@ static void set(struct correct_options *options, const char *name, const char *v
     assert_int_equal(options_set(&correct_options, options, name, value, "test"), MONGE_OK);
 }
 
-static void correct(struct simulated *s, const char *grid)
+struct setting {
+    const char *name, *value;
+};
+
+static void correct(struct section *section, const struct setting *settings, int n)
 {
     struct correct_options options;
     assert_int_equal(options_defaults(&correct_options, &options), MONGE_OK);
     set(&options, "mean-layer", "yes");
     set(&options, "precision", "double");
-    if (grid)
-        set(&options, "grid", grid);
-    status fault = step_correct.run(&s->section, &options);
+    for (int k = 0; k < n; k++)
+        set(&options, settings[k].name, settings[k].value);
+    status fault = step_correct.run(section, &options);
     if (fault)
         fail_msg("%s", error_message());
     options_free(&correct_options, &options);
@@ -38,8 +42,8 @@ static struct accuracy run_case(const struct slide_case *c, double *beta)
     snprintf(sim, sizeof sim, "%s", shared_data("golden/correct/correct_sim.h5"));
     snprintf(counts, sizeof counts, "%s", shared_data(c->counts_file));
     struct simulated s;
-    simulated_open(&s, sim, c->slide, counts, c->counts_group, c->truth_scale, c->min_total);
-    correct(&s, NULL);
+    simulated_open(&s, MPI_COMM_WORLD, sim, c->slide, counts, c->counts_group, c->truth_scale, c->min_total);
+    correct(&s.section, NULL, 0);
     struct accuracy mean = simulated_accuracy(&s, "layers/corrected_mean"), whole = simulated_accuracy(&s, "layers/corrected");
     *beta = *section_result(&s.section, "uns/monge/correct/kernel/beta")->number;
     if (suite_rank() == 0)
@@ -53,7 +57,7 @@ static struct accuracy run_case(const struct slide_case *c, double *beta)
 }
 
 #define SIM "golden/correct/correct_sim.h5"
-#define V2 "golden/correct/correct_v2.h5"
+#define V2  "golden/correct/correct_v2.h5"
 
 /* Section 10.6 of the specification, with .01 of margin for the thinning draw. */
 static void acceptance_with_own_fit(void **state)
@@ -89,9 +93,65 @@ static void acceptance_with_own_fit(void **state)
     }
 }
 
+/* Rows [first, first + n) of a are the rows of b: same entries, same bits. */
+static void same_rows(const struct sparse_rows *a, int64_t first, const struct sparse_rows *b)
+{
+    for (int64_t i = 0; i < b->n_rows; i++) {
+        int64_t p = a->start[first + i], q = b->start[i], n = b->start[i + 1] - q;
+        assert_true(a->start[first + i + 1] - p == n);
+        assert_memory_equal(a->column + p, b->column + q, (size_t)n * sizeof *a->column);
+        assert_memory_equal(a->value + p, b->value + q, (size_t)n * sizeof *a->value);
+    }
+}
+
+/* Every part of the model is on; few sweeps keep it short. */
+static void same_bits(const char *precision)
+{
+    if (!shared_data(V2) || !shared_data(SIM))
+        return;
+    char sim[1024], counts[1024], shape[16];
+    snprintf(sim, sizeof sim, "%s", shared_data(SIM));
+    snprintf(counts, sizeof counts, "%s", shared_data(V2));
+    const struct setting settings[] = {{"precision", precision}, {"rank", "8"},  {"alpha", "5"}, {"gene-weights", "500"}, {"rho", "50"},
+                                       {"sweeps", "8"},          {"steps", "4"}, {"grid", shape}};
+    struct simulated alone, shared;
+    snprintf(shape, sizeof shape, "1x1");
+    simulated_open(&alone, MPI_COMM_SELF, sim, "s11", counts, "s11_cap20", 1.0, 0.0);
+    correct(&alone.section, settings, 8);
+    for (int spots = 1; spots <= suite_size(); spots++) {
+        if (suite_size() % spots)
+            continue;
+        snprintf(shape, sizeof shape, "%dx%d", suite_size() / spots, spots);
+        simulated_open(&shared, MPI_COMM_WORLD, sim, "s11", counts, "s11_cap20", 1.0, 0.0);
+        correct(&shared.section, settings, 8);
+        for (int mean = 0; mean < 2; mean++) {
+            const char *layer = mean ? "layers/corrected_mean" : "layers/corrected";
+            same_rows(&section_result(&alone.section, layer)->sparse, shared.section.sites.first,
+                      &section_result(&shared.section, layer)->sparse);
+        }
+        if (suite_rank() == 0)
+            printf("  grid %s: same bits as one rank\n", shape);
+        simulated_close(&shared);
+    }
+    simulated_close(&alone);
+}
+
+static void any_grid_gives_the_same_bits_in_double(void **state)
+{
+    (void)state;
+    same_bits("double");
+}
+
+static void any_grid_gives_the_same_bits_in_single(void **state)
+{
+    (void)state;
+    same_bits("single");
+}
+
 int main(int argc, char **argv)
 {
     log_open(getenv("MONGE_VERBOSE") != NULL, false);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(acceptance_with_own_fit)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(acceptance_with_own_fit), cmocka_unit_test(any_grid_gives_the_same_bits_in_double),
+                                       cmocka_unit_test(any_grid_gives_the_same_bits_in_single)};
     SUITE(argc, argv, tests);
 }

@@ -38,7 +38,7 @@ static void make_rows(struct simulated *s)
     }
 }
 
-void simulated_open(struct simulated *s, const char *sim_file, const char *slide_group, const char *counts_file,
+void simulated_open(struct simulated *s, MPI_Comm comm, const char *sim_file, const char *slide_group, const char *counts_file,
                     const char *counts_group, double truth_scale, double min_total)
 {
     memset(s, 0, sizeof *s);
@@ -63,12 +63,12 @@ void simulated_open(struct simulated *s, const char *sim_file, const char *slide
         kind[i] = mask[i] > 0.0 ? SITE_TISSUE : SITE_BACKGROUND;
     free(mask);
     struct section *section = &s->section;
-    section->comm = MPI_COMM_WORLD;
+    section->comm = comm;
     section->source = strdup("simulated");
     section->n_spots = s->n_sites;
     section->n_genes = s->n_genes;
     assert_int_equal(slide_new_lattice(&section->slide, LATTICE_HEX, ROWS, COLS, kind), MONGE_OK);
-    assert_int_equal(partition_new(&section->sites, MPI_COMM_WORLD, section->slide.n_blocks, section->slide.block_start), MONGE_OK);
+    assert_int_equal(partition_new(&section->sites, comm, section->slide.n_blocks, section->slide.block_start), MONGE_OK);
     make_rows(s);
 }
 
@@ -78,7 +78,6 @@ void simulated_close(struct simulated *s)
     free(s->truth);
     section_free(&s->section);
 }
-
 
 /* KL(p || q) from own sites, p and q the tissue fields + 1e-3 normalised by their sums. */
 static double partial_kl(double p, double q, double p_sum, double q_sum)

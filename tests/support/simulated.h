@@ -11,8 +11,9 @@ struct simulated {
     struct section section;
 };
 
-/* counts_group: where counts come from; truth from slide_group of sim_file times truth_scale. Genes with total <= min_total are left out. */
-void simulated_open(struct simulated *s, const char *sim_file, const char *slide_group, const char *counts_file,
+/* counts_group: where counts come from; truth from slide_group of sim_file times truth_scale. Genes with total <= min_total are left out.
+ * Collective over comm. */
+void simulated_open(struct simulated *s, MPI_Comm comm, const char *sim_file, const char *slide_group, const char *counts_file,
                     const char *counts_group, double truth_scale, double min_total);
 void simulated_close(struct simulated *s);
 
@@ -24,7 +25,7 @@ struct accuracy {
     double total_error; /* worst relative error of a gene's total */
     double returned;    /* share of the estimate in tissue */
 };
-/* Collective. layer: "layers/corrected" or "layers/corrected_mean" of the section. */
+/* Collective over MPI_COMM_WORLD, where the section must live. layer: "layers/corrected" or "layers/corrected_mean" of the section. */
 struct accuracy simulated_accuracy(const struct simulated *s, const char *layer);
 
 #endif
