@@ -25,7 +25,7 @@ static const struct option options[] = {
     {.name = "output",
      .type = OPTION_TEXT,
      .offset = offsetof(struct run_options, output),
-     .help = "The .h5ad file to write, in a folder that exists (-o for short); a folder for several inputs."},
+     .help = "The .h5ad file to write (-o for short), in a folder that exists; the folder itself for a job with several inputs."},
     {.name = "quiet",
      .type = OPTION_BOOL,
      .offset = offsetof(struct run_options, quiet),
@@ -52,3 +52,5 @@ const struct option_table options_with_create = {
     .verb = "monge", .summary = "Output", .usage = "", .options = options + 3, .n_options = 2, .size = sizeof(struct run_options)};
 const struct option_table options_with_run = {
     .verb = "monge", .summary = "Options", .usage = "", .options = options + 4, .n_options = 2, .size = sizeof(struct run_options)};
+const struct option_table options_with_info = {
+    .verb = "monge", .summary = "Input", .usage = "", .options = options + 1, .n_options = 2, .size = sizeof(struct run_options)};
