@@ -17,6 +17,7 @@
 
 static const struct verb verbs[] = {
     {.options = &simulate_options, .shared = &options_with_create, .run = verb_step, .create = simulate_section},
+    {.shared = &options_with_step, .run = verb_step, .step = &step_correct},
     {.options = &options_info, .shared = &options_with_info, .run = verb_info},
     {.options = &options_run, .shared = &options_with_run, .keys = &options_job, .run = verb_run},
     {.options = &options_help, .run = verb_help},
