@@ -8,7 +8,7 @@
 #include "monge/options.h"
 
 struct report_options {
-    char *output;              /* NULL: report.html beside the input */
+    char *output;              /* NULL: OUT.report.html beside OUT.h5ad */
     struct option_texts genes; /* shown besides the most changed ones */
     int64_t max_genes;         /* most changed genes to show */
     char *title;               /* NULL: the file's name */

@@ -1,7 +1,8 @@
 /* Counts by gene: from the Section's rows over all ranks to columns over the process grid, and back.
  *
- * All-to-alls of (gene, site, value) entries each way, in rounds of at most AT_ONCE entries per sender. Sources hold ascending ranges of sites and send them in order, so the
- * entries of a gene arrive ascending; on the way back a counting sort by gene, then by row, orders the rows. */
+ * All-to-alls of (gene, site, value) entries each way, in rounds of at most AT_ONCE entries per sender. Sources hold ascending
+ * ranges of sites and send them in order, so the entries of a gene end up ascending; on the way back a counting sort by gene,
+ * then by row, orders the rows. */
 #include "monge/gene_counts.h"
 
 #include <limits.h>

@@ -13,7 +13,7 @@
 
 #define AT(member) offsetof(struct report_options, member)
 static const struct option options[] = {
-    {"output", OPTION_TEXT, AT(output), NULL, 0, 0, NULL, NULL, "Page to write; default: report.html beside the input."},
+    {"output", OPTION_TEXT, AT(output), NULL, 0, 0, NULL, NULL, "Page to write; default: OUT.report.html beside OUT.h5ad."},
     {"genes", OPTION_TEXTS, AT(genes), NULL, 0, 0, NULL, NULL, "Genes to show besides the most changed ones, by name or id."},
     {"max-genes", OPTION_INTEGER, AT(max_genes), "6", 0, 200, NULL, NULL, "How many of the most changed genes to show."},
     {"title", OPTION_TEXT, AT(title), NULL, 0, 0, NULL, NULL, "Title of the page; default: the name of the file."},
@@ -189,14 +189,14 @@ static status add_panels(struct text *page, const struct report_data *data, cons
     return MONGE_OK;
 }
 
-/* the input's folder and "report.html", or --output (malloc'd) */
+/* "a/b.h5ad" -> "a/b.report.html", so that several outputs may lie in one folder; or --output (malloc'd) */
 static char *output_path(const char *input, const struct report_options *o)
 {
     if (o->output)
         return text_copy(o->output);
-    const char *slash = strrchr(input, '/');
+    size_t length = strlen(input), ending = length > 5 && !strcmp(input + length - 5, ".h5ad") ? 5 : 0;
     struct text path = {0};
-    text_add(&path, "%.*sreport.html", slash ? (int)(slash - input + 1) : 0, input);
+    text_add(&path, "%.*s.report.html", (int)(length - ending), input);
     return text_take(&path);
 }
 
