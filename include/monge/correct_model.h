@@ -22,12 +22,13 @@ struct kernel_fit {
  * 200 evaluations, bounds of the spec; done with and without the one-ring on both sides of the tissue boundary. */
 status kernel_fit_run(struct kernel_fit *fit, const struct slide *slide, const struct partition *sites, const double *total);
 
-/* Maximum diffusion distance from the data: first ring of background within 5 % of the far plateau, >= 3 sigma, <= 32. Also
- * returns mean background count against distance to tissue: ring [n_rings] (for the report). */
+/* Maximum diffusion distance from the data: first ring of background (up to n_rings) whose mean is within 5 % of the far
+ * plateau. mean [n_rings]: mean background count at distances (k + .5, k + 1.5] from the tissue, NaN where no site is (for the report).
+ * kernel_fit takes n_rings = 32 and at least 3 sigma. */
 status background_rings(const struct slide *slide, const struct partition *sites, const double *total, int n_rings, double *mean,
                         double *radius);
 
-/* Richardson-Lucy: b <- b K'(x / f), steps times, from b (own sites x 1 lane) in place; f = K b of the last b on return. */
+/* Richardson-Lucy: b <- b K'(x / f), steps times, from b (own sites x lanes) in place; f = K b of the last b on return. */
 status richardson_lucy(const struct kernel *kernel, int lanes, int steps, const double *x, double *b, double *f);
 
 /* ---- step A: receiving factors (ot/capture.c) ---- */

@@ -7,6 +7,7 @@
 #include "correct_parts.h"
 #include "monge/agree.h"
 #include "monge/log.h"
+#include "monge/pca.h"
 
 #define UNS "monge/correct/"
 
@@ -51,6 +52,33 @@ static status add_layer(struct correction *c, const char *name, const struct spa
     sparse_rows_free(&a);
     sparse_rows_free(&b);
     return fault ? fault : section_add_layer(c->section, name, &both, integer);
+}
+
+/* Principal components of the corrected counts of the tissue spots, to obsm/X_pca. */
+static status add_pca(struct correction *c)
+{
+    enum { FEATURES = 2000 };
+    struct section *section = c->section;
+    const struct sparse_rows *rows = &section_result(section, "layers/corrected")->sparse;
+    uint8_t *tissue = malloc((size_t)section->sites.n_own + 1);
+    struct pca pca;
+    status fault = agree(section->comm, tissue ? MONGE_OK : error_memory("principal components", (double)section->sites.n_own));
+    if (!fault) {
+        for (int64_t i = 0; i < section->sites.n_own; i++)
+            tissue[i] = section->slide.kind[section->sites.first + i] == SITE_TISSUE;
+        fault = pca_log_counts(&pca, section->comm, rows, tissue, section->n_genes, (int)c->options->pca, FEATURES);
+    }
+    free(tissue);
+    if (fault)
+        return fault;
+    int64_t n = pca.n_components;
+    fault = section_add_obsm(section, "X_pca", pca.n_components, pca.score);
+    if (!fault)
+        fault = section_add_uns_array(section, UNS "pca/variance", 1, &n, pca.variance);
+    if (!fault)
+        fault = section_add_uns_real(section, UNS "pca/total_variance", pca.total_variance);
+    pca_free(&pca);
+    return fault;
 }
 
 /* ---- columns ---- */
@@ -363,6 +391,8 @@ status correct_record(struct correction *c)
     status fault = add_layer(c, "corrected", &c->readout.counts, &c->rest_readout.counts, true);
     if (!fault && c->readout.keep_mean)
         fault = add_layer(c, "corrected_mean", &c->readout.mean, &c->rest_readout.mean, false);
+    if (!fault && c->options->pca > 0)
+        fault = add_pca(c);
     if (!fault)
         fault = add_columns(c, &signs);
     if (!fault)

@@ -1,0 +1,195 @@
+/* Kernel fit on the totals: profile likelihood (docs/correct.md, "Kernel fit").
+ *
+ * For given theta the sources are 20 Richardson-Lucy steps from the rescaled tissue totals; theta minimises the Poisson NLL of the
+ * totals over all sites. Where tissue ends, the background tells how far molecules travel. A mask that is wrong by a spot
+ * looks like strong bleed, so the fit is made twice, with and without the ring of sites on both sides of the boundary, and the
+ * smaller beta is used. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "monge/agree.h"
+#include "monge/correct_model.h"
+#include "monge/exact_sum.h"
+#include "monge/log.h"
+#include "monge/nelder_mead.h"
+
+enum { PROFILE_STEPS = 20, MAX_EVALUATIONS = 200, MAX_RADIUS = 32, LEAST_RADIUS = 6, N_PARAMETERS = 6 };
+static const double field_floor = 1e-12;
+
+/* ---- the profile likelihood ---- */
+
+struct profile {
+    const struct slide *slide;
+    const struct partition *sites;
+    const double *total;
+    double radius;
+    double *start;   /* own sites: rescaled tissue totals */
+    double *counted; /* own sites: 1 in the likelihood, 0 left out */
+    double *b, *f;   /* own sites */
+    double *term;    /* own sites x 2 */
+};
+
+static double from_logit(double x)
+{
+    return 1.0 / (1.0 + exp(-x));
+}
+
+static double logit(double p)
+{
+    return log(p / (1.0 - p));
+}
+
+/* Search coordinates: logit beta, log sigma, logit w_t, log l, logit w_u, kappa. */
+static struct kernel_parameters parameters_at(const double *point)
+{
+    return (struct kernel_parameters){.beta = from_logit(point[0]),
+                                      .sigma = exp(point[1]),
+                                      .tail_weight = from_logit(point[2]),
+                                      .tail_length = exp(point[3]),
+                                      .uniform_weight = from_logit(point[4]),
+                                      .permeability = point[5]};
+}
+
+static void point_at(const struct kernel_parameters *p, double *point)
+{
+    point[0] = logit(p->beta);
+    point[1] = log(p->sigma);
+    point[2] = logit(p->tail_weight);
+    point[3] = log(p->tail_length);
+    point[4] = logit(p->uniform_weight);
+    point[5] = p->permeability;
+}
+
+/* mean over counted sites of f - x log f per molecule */
+static status poisson_nll(struct profile *profile, double *nll)
+{
+    for (int64_t i = 0; i < profile->sites->n_own; i++) {
+        double x = profile->total[i], f = fmax(profile->f[i], field_floor);
+        profile->term[2 * i] = profile->f[i] - (x > 0.0 ? x * log(f) : 0.0);
+        profile->term[2 * i + 1] = x;
+    }
+    double sum[2];
+    status st = exact_field_sum_f64(profile->sites, 2, profile->term, profile->counted, sum);
+    *nll = sum[0] / sum[1];
+    return st;
+}
+
+static status profile_value(const double *point, void *context, double *value)
+{
+    struct profile *profile = context;
+    struct kernel_parameters parameters = parameters_at(point);
+    struct kernel kernel;
+    status st = kernel_new_mixture(&kernel, profile->slide, profile->sites, &parameters, profile->radius, 0, NULL);
+    if (st)
+        return st;
+    memcpy(profile->b, profile->start, (size_t)profile->sites->n_own * sizeof(double));
+    st = richardson_lucy(&kernel, 1, PROFILE_STEPS, profile->total, profile->b, profile->f);
+    kernel_free(&kernel);
+    return st ? st : poisson_nll(profile, value);
+}
+
+static void profile_free(struct profile *profile)
+{
+    free(profile->start);
+}
+
+static status profile_new(struct profile *profile, const struct slide *slide, const struct partition *sites, const double *total,
+                          double radius)
+{
+    size_t own = (size_t)sites->n_own;
+    *profile = (struct profile){.slide = slide, .sites = sites, .total = total, .radius = radius};
+    double *all = calloc(6 * own + 1, sizeof *all);
+    status st = agree(sites->comm, all ? MONGE_OK : error_memory("the kernel fit", 48.0 * (double)own));
+    if (st)
+        return st;
+    profile->start = all;
+    profile->counted = all + own;
+    profile->b = all + 2 * own;
+    profile->f = all + 3 * own;
+    profile->term = all + 4 * own;
+    double sum, tissue;
+    for (int64_t i = 0; i < sites->n_own; i++) {
+        profile->counted[i] = 1.0;
+        profile->start[i] = slide->kind[sites->first + i] == SITE_TISSUE ? total[i] : 0.0;
+    }
+    st = exact_field_sum_f64(sites, 1, total, NULL, &sum);
+    if (!st)
+        st = exact_field_sum_f64(sites, 1, profile->start, NULL, &tissue);
+    if (!st && !(tissue > 0.0))
+        st = error_set(MONGE_BAD_DATA, "kernel fit: the tissue holds no counts; check the tissue mask and the counts layer");
+    for (int64_t i = 0; i < sites->n_own && !st; i++)
+        profile->start[i] *= sum / tissue;
+    if (st)
+        profile_free(profile);
+    return st;
+}
+
+/* Sites with a neighbour on the other side of the tissue boundary. */
+static void leave_out_ring(struct profile *profile)
+{
+    const struct slide *slide = profile->slide;
+    for (int64_t i = 0; i < profile->sites->n_own; i++) {
+        int64_t site = profile->sites->first + i, neighbours[12];
+        int n = slide->kind[site] == SITE_OFF ? 0 : slide_neighbours(slide, site, neighbours);
+        for (int k = 0; k < n; k++)
+            if (slide->kind[neighbours[k]] != slide->kind[site])
+                profile->counted[i] = 0.0;
+    }
+}
+
+static status minimise(struct profile *profile, const struct kernel_parameters *start, struct kernel_parameters *best, double *nll,
+                       int *evaluations)
+{
+    struct nelder_mead search = {.n = N_PARAMETERS,
+                                 .low = {-5.0, log(0.5), -5.0, log(1.6), -5.0, 0.2},
+                                 .high = {logit(0.95), log(5.0), logit(0.6), log(10.0), logit(0.4), 1.0},
+                                 .step = {0.6, 0.3, 0.6, 0.4, 0.6, 0.15},
+                                 .max_evaluations = MAX_EVALUATIONS,
+                                 .value_tolerance = 1e-8};
+    point_at(start, search.start);
+    status st = nelder_mead_minimise(&search, profile_value, profile);
+    *best = parameters_at(search.best);
+    *nll = search.best_value;
+    *evaluations += search.evaluations;
+    return st;
+}
+
+/* ---- what the slide must have ---- */
+
+static status check_background(const struct slide *slide)
+{
+    int64_t background = slide_count(slide, SITE_BACKGROUND), tissue = slide_count(slide, SITE_TISSUE);
+    if (background == 0)
+        return error_set(MONGE_BAD_DATA,
+                         "kernel fit: all %lld spots are tissue; the diffusion kernel is learnt from the background around "
+                         "the tissue: give the raw, unfiltered matrix with its tissue mask, or a measured kernel file",
+                         (long long)tissue);
+    if (background < (background + tissue) / 20)
+        log_warn("only %.1f %% of the spots are background; the kernel fit is unreliable below 5 %%, 25 %% are recommended",
+                 100.0 * (double)background / (double)(background + tissue));
+    return MONGE_OK;
+}
+
+status kernel_fit_run(struct kernel_fit *fit, const struct slide *slide, const struct partition *sites, const double *total)
+{
+    static const struct kernel_parameters start = {
+        .beta = 0.4, .sigma = 1.5, .tail_weight = 0.25, .tail_length = 3.5, .uniform_weight = 0.1, .permeability = 0.8};
+    *fit = (struct kernel_fit){0};
+    double rings[MAX_RADIUS], seen;
+    status st = check_background(slide);
+    if (!st)
+        st = background_rings(slide, sites, total, MAX_RADIUS, rings, &seen);
+    struct profile profile;
+    if (st || (st = profile_new(&profile, slide, sites, total, fmax(seen, LEAST_RADIUS))))
+        return st;
+    st = minimise(&profile, &start, &fit->with_ring, &fit->nll, &fit->evaluations);
+    if (!st) {
+        leave_out_ring(&profile);
+        st = minimise(&profile, &fit->with_ring, &fit->without_ring, &fit->nll_without_ring, &fit->evaluations);
+    }
+    profile_free(&profile);
+    fit->parameters = fit->without_ring.beta < fit->with_ring.beta ? fit->without_ring : fit->with_ring;
+    fit->radius = fmin(fmax(seen, ceil(3.0 * fit->parameters.sigma)), MAX_RADIUS);
+    return st;
+}

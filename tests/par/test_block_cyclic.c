@@ -1,0 +1,93 @@
+/* Block-cyclic matrices against plain loops, on any number of ranks. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "monge/block_cyclic.h"
+#include "monge/rng.h"
+#include "support/suite.h"
+
+enum { M = 150, N = 130, K = 97 };
+
+static double *random_dense(int rows, int cols, uint64_t stream)
+{
+    double *a = malloc((size_t)(rows * cols) * sizeof *a);
+    struct rng rng = rng_start(11, RNG_TEST, stream);
+    for (int i = 0; i < rows * cols; i++)
+        a[i] = rng_normal(&rng);
+    return a;
+}
+
+static void product_is_the_product(void **state)
+{
+    (void)state;
+    struct blacs_grid grid;
+    struct block_cyclic a, b, c;
+    assert_int_equal(blacs_grid_new(&grid, MPI_COMM_WORLD), MONGE_OK);
+    double *x = random_dense(K, M, 1), *y = random_dense(K, N, 2), *z = malloc(M * N * sizeof *z), *truth = calloc(M * N, sizeof *truth);
+    assert_int_equal(block_cyclic_new(&a, &grid, K, M) | block_cyclic_new(&b, &grid, K, N) | block_cyclic_new(&c, &grid, M, N), MONGE_OK);
+    block_cyclic_scatter(&a, x);
+    block_cyclic_scatter(&b, y);
+    block_cyclic_product(&a, 1, &b, 0, &c);
+    assert_int_equal(block_cyclic_gather(&c, 0, N, MPI_COMM_WORLD, z), MONGE_OK);
+    for (int i = 0; i < M; i++)
+        for (int k = 0; k < K; k++)
+            for (int j = 0; j < N; j++)
+                truth[i * N + j] += x[k * M + i] * y[k * N + j];
+    double error = max_difference(z, truth, M * N);
+    figure("X'Y against plain loops", error, "<=", 1e-11);
+    assert_true(error <= 1e-11);
+    block_cyclic_free(&a);
+    block_cyclic_free(&b);
+    block_cyclic_free(&c);
+    blacs_grid_free(&grid);
+    free(x);
+    free(y);
+    free(z);
+    free(truth);
+}
+
+static void eigenvectors_solve_the_problem(void **state)
+{
+    (void)state;
+    struct blacs_grid grid;
+    struct block_cyclic a, z;
+    assert_int_equal(blacs_grid_new(&grid, MPI_COMM_WORLD), MONGE_OK);
+    double *x = random_dense(M, M, 3), *vectors = malloc(M * M * sizeof *vectors), values[M];
+    for (int i = 0; i < M; i++)
+        for (int j = 0; j < i; j++)
+            x[i * M + j] = x[j * M + i];
+    assert_int_equal(block_cyclic_new(&a, &grid, M, M) | block_cyclic_new(&z, &grid, M, M), MONGE_OK);
+    block_cyclic_scatter(&a, x);
+    assert_int_equal(block_cyclic_eigen(&a, values, &z), MONGE_OK);
+    assert_int_equal(block_cyclic_gather(&z, 0, M, MPI_COMM_WORLD, vectors), MONGE_OK);
+    double residual = 0.0, orthogonal = 0.0;
+    for (int e = 0; e < M; e++) {
+        assert_true(e == 0 || values[e] >= values[e - 1]);
+        for (int i = 0; i < M; i++) {
+            double sum = -values[e] * vectors[i * M + e];
+            for (int j = 0; j < M; j++)
+                sum += x[i * M + j] * vectors[j * M + e];
+            residual = fmax(residual, fabs(sum));
+        }
+        for (int f = 0; f <= e; f++) {
+            double dot = e == f ? -1.0 : 0.0;
+            for (int i = 0; i < M; i++)
+                dot += vectors[i * M + e] * vectors[i * M + f];
+            orthogonal = fmax(orthogonal, fabs(dot));
+        }
+    }
+    figure("|A v - lambda v|", residual, "<=", 1e-11);
+    figure("|V'V - I|", orthogonal, "<=", 1e-12);
+    assert_true(residual <= 1e-11 && orthogonal <= 1e-12);
+    block_cyclic_free(&a);
+    block_cyclic_free(&z);
+    blacs_grid_free(&grid);
+    free(x);
+    free(vectors);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(product_is_the_product), cmocka_unit_test(eigenvectors_solve_the_problem)};
+    SUITE(argc, argv, tests);
+}
