@@ -34,10 +34,23 @@ struct kernel {
     double *source; /* own sites: 1 tissue, 0 elsewhere */
     double *spread; /* own sites: sum_c weight_c x share of column j that the shared mixture spreads as D / sum D */
     struct kernel_parameters parameters;
+    struct radial_profile *profile[KERNEL_MAX_COMPONENTS]; /* w(d) of lateral components, for reports; NULL: not radial */
 };
 
+/* What does not depend on theta: which sites lie within the radius of which, and how much tissue and background lies how far beyond
+ * it. Build it once where many kernels are made on one slide. */
+struct kernel_geometry; /* opaque */
+/* Collective over sites->comm. slide and sites must outlive the geometry and the kernels made on it. */
+status kernel_geometry_new(struct kernel_geometry **geometry, const struct slide *slide, const struct partition *sites, double radius);
+void kernel_geometry_free(struct kernel_geometry *geometry);
+
 /* Collective over sites->comm. The mixture (stay, Gaussian, exponential, uniform); `extra_sigma` [n_extra] adds Gaussians to the
- * dictionary (weight 0 in the shared mixture). The Gaussian reaches min(radius, 4 sigma). */
+ * dictionary (weight 0 in the shared mixture). The Gaussian reaches min(radius, 5 sigma). A few milliseconds on a Visium slide; the
+ * geometry may be freed before the kernel. */
+status kernel_new_mixture_on(struct kernel *kernel, const struct kernel_geometry *geometry, const struct kernel_parameters *parameters,
+                             int n_extra, const double *extra_sigma);
+
+/* The same with a geometry of its own. */
 status kernel_new_mixture(struct kernel *kernel, const struct slide *slide, const struct partition *sites,
                           const struct kernel_parameters *parameters, double radius, int n_extra, const double *extra_sigma);
 
@@ -78,7 +91,8 @@ status kernel_adjoint_f64(const struct kernel *kernel, int lanes, const double *
 status kernel_apply_f32(const struct kernel *kernel, int lanes, const double *pi, const float *in, float *out, float *work);
 status kernel_adjoint_f32(const struct kernel *kernel, int lanes, const double *pi, const float *in, float *out, float *work);
 
-/* P(distance) of the shared mixture in an infinite tissue, for reports: n points. */
+/* P(distance), for reports: the probability that a molecule is seen at one particular site at this distance from its source, shared
+ * mixture, in an infinite tissue (NaN for a kernel given as a matrix); n points. */
 void kernel_profile(const struct kernel *kernel, int n, const double *distance, double *probability);
 
 #endif

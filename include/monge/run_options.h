@@ -11,7 +11,8 @@ struct run_options {
     char *output;
     bool quiet, dry_run;
 };
-/* Windows on one table of struct run_options: the keys of a job; the options beside those of a step, of a creating verb, of `run`. */
-extern const struct option_table options_job, options_with_step, options_with_create, options_with_run;
+/* Windows on one table of struct run_options: the keys of a job; the options beside those of a step, of a creating verb, of `run`, of
+ * `info`. */
+extern const struct option_table options_job, options_with_step, options_with_create, options_with_run, options_with_info;
 
 #endif

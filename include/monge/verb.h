@@ -20,7 +20,7 @@ struct verb {
     /* As a step of a job: at most one of these, all collective. */
     const struct step *step;                                                       /* works on a section */
     status (*create)(struct section *section, MPI_Comm comm, const void *options); /* makes the section: first in the list */
-    status (*conclude)(const char *output, MPI_Comm comm, const void *options);    /* reads the written output: last in the list */
+    status (*conclude)(MPI_Comm comm, const char *output, const void *options);    /* reads the written output: last in the list */
 };
 
 struct program {
@@ -48,9 +48,11 @@ const struct verb *verb_find(const struct program *program, const char *name);
 status verb_parse(const struct command *command, void *values, void *shared_values, int n_least, int n_most, const char **positional);
 
 /* The functions of the verbs (one file each). */
-status verb_step(const struct command *command); /* any verb with step or create: IN -o OUT, or -o OUT */
+status verb_step(const struct command *command);     /* any verb with step or create: IN -o OUT, or -o OUT */
+status verb_conclude(const struct command *command); /* any verb with conclude: IN */
 status verb_run(const struct command *command);
+status verb_info(const struct command *command);
 status verb_help(const struct command *command);
-extern const struct option_table options_run, options_help;
+extern const struct option_table options_run, options_info, options_help;
 
 #endif

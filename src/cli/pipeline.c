@@ -56,19 +56,43 @@ static status record_memory(struct section *section)
     return done;
 }
 
-static status record_run(struct section *section, const char *input)
+/* Collective. Results must be the same on all ranks, so rank 0's warnings stand for all; one line each. */
+static status record_warnings(struct section *section)
 {
     const char *const *warnings;
-    int n_warnings = log_warnings(&warnings);
+    int n = log_warnings(&warnings);
+    struct text joined = {0};
+    for (int i = 0; i < n; i++)
+        text_add(&joined, "%s%s", i ? "\n" : "", warnings[i]);
+    int length = (int)joined.length;
+    MPI_Bcast(&length, 1, MPI_INT, 0, section->comm);
+    char *lines = calloc((size_t)length + 1, 1);
+    bool enough = lines && !joined.failed;
+    status done = agree(section->comm, enough ? MONGE_OK : error_memory("warnings", (double)length));
+    if (done == MONGE_OK && length > 0) {
+        int rank;
+        MPI_Comm_rank(section->comm, &rank);
+        if (rank == 0)
+            memcpy(lines, joined.chars, (size_t)length);
+        MPI_Bcast(lines, length, MPI_CHAR, 0, section->comm);
+        done = section_add_uns_text(section, "monge/run/warnings", lines);
+    }
+    text_free(&joined);
+    free(lines);
+    return done;
+}
+
+static status record_run(struct section *section, const char *input)
+{
     status done = record_memory(section);
+    if (done == MONGE_OK)
+        done = agree(section->comm, record_warnings(section));
     if (done == MONGE_OK)
         done = section_add_uns_text(section, "monge/run/version", MONGE_VERSION);
     if (done == MONGE_OK && input)
         done = section_add_uns_text(section, "monge/run/input", input);
     if (done == MONGE_OK && section->counts_name)
         done = section_add_uns_text(section, "monge/run/counts", section->counts_name);
-    if (done == MONGE_OK && n_warnings)
-        done = section_add_uns_texts(section, "monge/run/warnings", n_warnings, warnings);
     return agree(section->comm, done);
 }
 
@@ -110,7 +134,7 @@ static status finish(struct section *section, const char *input, const char *out
 static status conclude(MPI_Comm comm, const char *output, const struct pipeline_step *steps, int n_steps)
 {
     for (int i = 0; i < n_steps; i++)
-        if (steps[i].verb->conclude && steps[i].verb->conclude(output, comm, steps[i].values) != MONGE_OK)
+        if (steps[i].verb->conclude && steps[i].verb->conclude(comm, output, steps[i].values) != MONGE_OK)
             return error_code();
     return MONGE_OK;
 }

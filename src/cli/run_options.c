@@ -52,3 +52,5 @@ const struct option_table options_with_create = {
     .verb = "monge", .summary = "Output", .usage = "", .options = options + 3, .n_options = 2, .size = sizeof(struct run_options)};
 const struct option_table options_with_run = {
     .verb = "monge", .summary = "Options", .usage = "", .options = options + 4, .n_options = 2, .size = sizeof(struct run_options)};
+const struct option_table options_with_info = {
+    .verb = "monge", .summary = "Input", .usage = "", .options = options + 1, .n_options = 2, .size = sizeof(struct run_options)};

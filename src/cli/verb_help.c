@@ -26,7 +26,7 @@ const struct option_table options_help = {
 
 status verb_help(const struct command *command)
 {
-    struct help_options values;
+    struct help_options values = {0};
     const char *name;
     status done = verb_parse(command, &values, NULL, 0, 1, &name);
     if (done != MONGE_OK)

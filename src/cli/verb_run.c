@@ -90,8 +90,8 @@ static status run_all(MPI_Comm comm, const struct job *job, char **outputs, int 
 
 status verb_run(const struct command *command)
 {
-    struct run_options run;
-    char nothing;
+    struct run_options run = {0};
+    char nothing = 0;
     const char *path;
     status done = verb_parse(command, &nothing, &run, 1, 1, &path);
     if (done != MONGE_OK)

@@ -1,4 +1,5 @@
-/* Any verb that works on one section or makes one: `monge VERB IN -o OUT.h5ad`, `monge VERB -o OUT.h5ad`. */
+/* Any verb that works on one section, makes one, or reads a finished one: `monge VERB IN -o OUT.h5ad`, `monge VERB -o OUT.h5ad`,
+ * `monge VERB IN`. */
 #include <stdlib.h>
 
 #include "monge/log.h"
@@ -20,9 +21,9 @@ status verb_step(const struct command *command)
 {
     const struct option_table *table = verb_options(command->verb);
     int n_inputs = command->verb->create ? 0 : 1;
-    struct run_options run;
+    struct run_options run = {0};
     const char *input = NULL;
-    void *values = malloc(table->size);
+    void *values = calloc(1, table->size);
     if (!values)
         return error_memory("options", (double)table->size);
     status done = verb_parse(command, values, &run, n_inputs, n_inputs, &input);
@@ -30,6 +31,22 @@ status verb_step(const struct command *command)
         done = run_one(command, &run, input, values);
         options_free(table, values);
         options_free(command->verb->shared, &run);
+    }
+    free(values);
+    return done;
+}
+
+status verb_conclude(const struct command *command)
+{
+    const struct option_table *table = verb_options(command->verb);
+    const char *input = NULL;
+    void *values = calloc(1, table->size);
+    if (!values)
+        return error_memory("options", (double)table->size);
+    status done = verb_parse(command, values, NULL, 1, 1, &input);
+    if (done == MONGE_OK) {
+        done = command->verb->conclude(command->comm, input, values);
+        options_free(table, values);
     }
     free(values);
     return done;

@@ -308,6 +308,32 @@ static const struct option *find_in_sets(const struct option_set *sets, int n_se
     return NULL;
 }
 
+static bool has_choice(const struct option *option, const char *text)
+{
+    if (option->type != OPTION_CHOICE || !text)
+        return false;
+    for (int i = 0; option->choices[i]; i++)
+        if (!strcmp(option->choices[i], text))
+            return true;
+    return false;
+}
+
+/* What a name alone means: "--fast" true, "--mean-layer" on where on is a choice and `next` is none; NULL: it needs a value. */
+static const char *value_of_name_alone(const struct option *option, const char *next)
+{
+    if (option->type == OPTION_BOOL)
+        return "true";
+    return has_choice(option, "on") && !has_choice(option, next) ? "on" : NULL;
+}
+
+/* What "--no-NAME" means, or NULL if NAME cannot be denied. */
+static const char *value_of_denial(const struct option *option)
+{
+    if (option->type == OPTION_BOOL)
+        return "false";
+    return has_choice(option, "off") ? "off" : NULL;
+}
+
 /* argument: "--name", "--name=text" or "--no-name"; next: the argument after it or NULL; *used: 1 if next was the value */
 static status parse_option(const struct option_set *sets, int n_sets, const char *argument, const char *next, int *used)
 {
@@ -317,20 +343,21 @@ static status parse_option(const struct option_set *sets, int n_sets, const char
     snprintf(name, sizeof name, "%.*s", length - 2, argument + 2);
     snprintf(where, sizeof where, "--%s", name);
     void *values = NULL;
-    const struct option *option = find_in_sets(sets, n_sets, name, &values);
     *used = 0;
+    const struct option *option = find_in_sets(sets, n_sets, name, &values);
     if (!option && !equals && !strncmp(name, "no-", 3)) {
         option = find_in_sets(sets, n_sets, name + 3, &values);
-        if (option && option->type == OPTION_BOOL)
-            return set_value(option, values, "false", where);
+        if (option && value_of_denial(option))
+            return set_value(option, values, value_of_denial(option), where);
         option = NULL;
     }
     if (!option)
         return unknown(sets, n_sets, name, where);
     if (equals)
         return set_value(option, values, equals + 1, where);
-    if (option->type == OPTION_BOOL)
-        return set_value(option, values, "true", where);
+    const char *alone = value_of_name_alone(option, next);
+    if (alone)
+        return set_value(option, values, alone, where);
     if (!next)
         return error_set(MONGE_USAGE, "%s: needs a value", where);
     *used = 1;

@@ -12,6 +12,7 @@
 #include "kernel_parts.h"
 #include "monge/agree.h"
 #include "monge/exact_sum.h"
+#include "radial.h"
 
 void kernel_free(struct kernel *kernel)
 {
@@ -19,6 +20,7 @@ void kernel_free(struct kernel *kernel)
         spot_operator_free(&kernel->local[c]);
         free(kernel->inverse_norm[c]);
         free(kernel->far_share[c]);
+        free(kernel->profile[c]);
     }
     free(kernel->destination);
     free(kernel->source);
@@ -136,16 +138,17 @@ static status dense_component(struct kernel *kernel, int component)
     const struct slide *slide = kernel->slide;
     int64_t n = slide->n_sites;
     const struct kernel_parameters *p = &kernel->parameters;
+    struct radial_profile profile = component == DENSE_GAUSSIAN ? radial_gaussian(p->sigma) : radial_exponential(p->tail_length);
+    kernel->profile[component] = radial_copy(&profile);
     double *matrix = malloc((size_t)n * (size_t)n * sizeof *matrix);
-    status s = agree(kernel->sites->comm, matrix ? MONGE_OK : error_memory("a dense kernel", 8.0 * (double)n * (double)n));
+    bool complete = matrix && kernel->profile[component];
+    status s = agree(kernel->sites->comm, complete ? MONGE_OK : error_memory("a dense kernel", 8.0 * (double)n * (double)n));
     for (int64_t i = 0; s == MONGE_OK && i < n; i++) {
         double x, y, u, v;
         slide_position(slide, i, &x, &y);
         for (int64_t j = 0; j < n; j++) {
             slide_position(slide, j, &u, &v);
-            double square = (x - u) * (x - u) + (y - v) * (y - v);
-            matrix[i * n + j] =
-                component == DENSE_GAUSSIAN ? exp(-square / (2.0 * p->sigma * p->sigma)) : exp(-sqrt(square) / p->tail_length);
+            matrix[i * n + j] = profile.weight(&profile, sqrt((x - u) * (x - u) + (y - v) * (y - v)));
         }
     }
     if (s == MONGE_OK)

@@ -23,7 +23,7 @@ struct profile {
     const struct slide *slide;
     const struct partition *sites;
     const double *total;
-    double radius;
+    struct kernel_geometry *geometry;
     double *start;   /* own sites: rescaled tissue totals */
     double *counted; /* own sites: 1 in the likelihood, 0 left out */
     double *b, *f;   /* own sites */
@@ -80,7 +80,7 @@ static status profile_value(const double *point, void *context, double *value)
     struct profile *profile = context;
     struct kernel_parameters parameters = parameters_at(point);
     struct kernel kernel;
-    status st = kernel_new_mixture(&kernel, profile->slide, profile->sites, &parameters, profile->radius, 0, NULL);
+    status st = kernel_new_mixture_on(&kernel, profile->geometry, &parameters, 0, NULL);
     if (st)
         return st;
     memcpy(profile->b, profile->start, (size_t)profile->sites->n_own * sizeof(double));
@@ -91,6 +91,7 @@ static status profile_value(const double *point, void *context, double *value)
 
 static void profile_free(struct profile *profile)
 {
+    kernel_geometry_free(profile->geometry);
     free(profile->start);
 }
 
@@ -98,7 +99,7 @@ static status profile_new(struct profile *profile, const struct slide *slide, co
                           double radius)
 {
     size_t own = (size_t)sites->n_own;
-    *profile = (struct profile){.slide = slide, .sites = sites, .total = total, .radius = radius};
+    *profile = (struct profile){.slide = slide, .sites = sites, .total = total};
     double *all = calloc(6 * own + 1, sizeof *all);
     status st = agree(sites->comm, all ? MONGE_OK : error_memory("the kernel fit", 48.0 * (double)own));
     if (st)
@@ -118,6 +119,8 @@ static status profile_new(struct profile *profile, const struct slide *slide, co
         st = exact_field_sum_f64(sites, 1, profile->start, NULL, &tissue);
     if (!st && !(tissue > 0.0))
         st = error_set(MONGE_BAD_DATA, "kernel fit: the tissue holds no counts; check the tissue mask and the counts layer");
+    if (!st)
+        st = kernel_geometry_new(&profile->geometry, slide, sites, radius);
     for (int64_t i = 0; i < sites->n_own && !st; i++)
         profile->start[i] *= sum / tissue;
     if (st)

@@ -46,7 +46,7 @@ static status do_create(struct section *section, MPI_Comm comm, const void *opti
     (void)comm;
     return do_step(section, options);
 }
-static status do_conclude(const char *output, MPI_Comm comm, const void *options)
+static status do_conclude(MPI_Comm comm, const char *output, const void *options)
 {
     (void)output;
     (void)comm;

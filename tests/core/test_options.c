@@ -93,6 +93,32 @@ static void command_line(void **state)
     options_free(&table, &v);
 }
 
+/* A choice with on and off is also a switch. */
+static void switches(void **state)
+{
+    (void)state;
+    static const char *const choices[] = {"auto", "on", "off", NULL};
+    static const struct option list[] = {{.name = "layer", .type = OPTION_CHOICE, .choices = choices, .fallback = "auto", .help = "h"}};
+    static const struct option_table one = {.verb = "v", .options = list, .n_options = 1, .size = sizeof(int)};
+    static const struct {
+        char *argv[2];
+        int argc, value, n;
+    } cases[] = {{{"--layer", "x"}, 2, 1, 1},
+                 {{"--layer"}, 1, 1, 0},
+                 {{"--layer", "off"}, 2, 2, 0},
+                 {{"--no-layer", "off"}, 2, 2, 1},
+                 {{"--layer=auto"}, 1, 0, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int value, n;
+        const char *positional[2];
+        char *argv[2] = {cases[i].argv[0], cases[i].argv[1]};
+        assert_int_equal(options_defaults(&one, &value), MONGE_OK);
+        assert_int_equal(options_parse(&one, &value, cases[i].argc, argv, positional, &n), MONGE_OK);
+        assert_int_equal(value, cases[i].value);
+        assert_int_equal(n, cases[i].n);
+    }
+}
+
 static void whole_numbers(void **state)
 {
     (void)state;
@@ -257,16 +283,10 @@ static void wrapping(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults),
-        cmocka_unit_test(command_line),
-        cmocka_unit_test(whole_numbers),
-        cmocka_unit_test(refusals),
-        cmocka_unit_test(command_line_refusals),
-        cmocka_unit_test(several_tables),
-        cmocka_unit_test(text_reads_back),
-        cmocka_unit_test(lists_keep_commas_and_scalars_refuse_lists),
-        cmocka_unit_test(distances),
-        cmocka_unit_test(wrapping),
+        cmocka_unit_test(defaults),       cmocka_unit_test(command_line),    cmocka_unit_test(switches),
+        cmocka_unit_test(whole_numbers),  cmocka_unit_test(refusals),        cmocka_unit_test(command_line_refusals),
+        cmocka_unit_test(several_tables), cmocka_unit_test(text_reads_back), cmocka_unit_test(lists_keep_commas_and_scalars_refuse_lists),
+        cmocka_unit_test(distances),      cmocka_unit_test(wrapping),
     };
     SUITE(argc, argv, tests);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "monge/exact_sum.h"
 #include "support/lattices.h"
 #include "support/suite.h"
 
@@ -16,11 +17,12 @@ static const struct kernel_parameters theta = {
 /* sum over the slide of a . b, lane by lane */
 static void dot(const struct partition *sites, int lanes, const double *a, const double *b, double *total)
 {
-    memset(total, 0, (size_t)lanes * sizeof *total);
-    for (int64_t i = 0; i < sites->n_own; i++)
-        for (int lane = 0; lane < lanes; lane++)
-            total[lane] += (a ? a[i * lanes + lane] : 1.0) * b[i * lanes + lane];
-    MPI_Allreduce(MPI_IN_PLACE, total, lanes, MPI_DOUBLE, MPI_SUM, sites->comm);
+    int64_t values = sites->n_own * lanes;
+    double *product = room((size_t)values * sizeof *product);
+    for (int64_t k = 0; k < values; k++)
+        product[k] = a ? a[k] * b[k] : b[k];
+    assert_int_equal(exact_field_sum_f64(sites, lanes, product, NULL, total), MONGE_OK);
+    free(product);
 }
 
 /* Largest difference between K (from unit sources) and a golden matrix [n][n_tissue], x fastest. */
@@ -258,6 +260,100 @@ static void check_maker(maker make, const struct slide *slide, const char *name)
     check_bits(make, slide);
 }
 
+static status make_radius_4(struct kernel *kernel, const struct slide *slide, const struct partition *sites)
+{
+    return kernel_new_mixture(kernel, slide, sites, &theta, 4.0, 1, (double[]){2.5});
+}
+
+static status make_radius_8(struct kernel *kernel, const struct slide *slide, const struct partition *sites)
+{
+    return kernel_new_mixture(kernel, slide, sites, &theta, 8.0, 0, NULL);
+}
+
+static status make_profile(struct kernel *kernel, const struct slide *slide, const struct partition *sites)
+{
+    const double distance[] = {0.0, 1.0, 2.5, 4.0, 40.0}, weight[] = {1.0, 0.6, 0.2, 0.05, 0.0};
+    return kernel_new_profile(kernel, slide, sites, &theta, 5, distance, weight);
+}
+
+static void mixture_properties(void **state)
+{
+    (void)state;
+    struct slide slide;
+    lattice_slide(&slide, LATTICE_HEX, 43, 61, true);
+    check_maker(make_radius_4, &slide, "radius 4, hexagonal with holes");
+    check_maker(make_radius_8, &slide, "radius 8, hexagonal with holes");
+    check_maker(make_profile, &slide, "profile, hexagonal with holes");
+    slide_free(&slide);
+    lattice_slide(&slide, LATTICE_SQUARE, 50, 35, false);
+    check_maker(make_radius_4, &slide, "radius 4, square");
+    slide_free(&slide);
+    scattered_slide(&slide, 2100);
+    check_maker(make_radius_4, &slide, "radius 4, scattered");
+    slide_free(&slide);
+}
+
+/* Spec 4: radius 4 with the rank-1 far field stands for the whole kernel. The dense twin gives the far share of every column, too. */
+static void truncated_is_near_dense(void **state)
+{
+    (void)state;
+    enum { LANES = 4 };
+    struct slide slide;
+    struct partition sites;
+    struct kernel dense, truncated;
+    lattice_slide(&slide, LATTICE_HEX, 40, 40, false);
+    sites_shared(&sites, &slide);
+    assert_int_equal(kernel_new_dense(&dense, &slide, &sites, &theta), MONGE_OK);
+    assert_int_equal(kernel_new_mixture(&truncated, &slide, &sites, &theta, 4.0, 0, NULL), MONGE_OK);
+    double far = 0.0;
+    for (int64_t j = 0; j < sites.n_own; j++) {
+        int64_t site = sites.first + j;
+        if (slide.kind[site] != SITE_TISSUE)
+            continue;
+        double beyond[2] = {0.0, 0.0}, all[2] = {0.0, 0.0};
+        for (int64_t i = 0; i < slide.n_sites; i++) {
+            double d = site_distance(&slide, i, site), factor = slide.kind[i] == SITE_TISSUE ? 1.0 : theta.permeability;
+            double w[2] = {factor * exp(-0.5 * d * d / theta.sigma / theta.sigma), factor * exp(-d / theta.tail_length)};
+            for (int c = 0; c < 2; c++) {
+                all[c] += w[c];
+                beyond[c] += d > 4.0 + 1e-9 ? w[c] : 0.0;
+            }
+        }
+        for (int c = 0; c < 2; c++) {
+            far = fmax(far, fabs(truncated.far_share[1 + c][j] / (beyond[c] / all[c]) - 1.0));
+            assert_true(fabs(truncated.inverse_norm[1 + c][j] * all[c] - 1.0) < 0.01);
+        }
+    }
+    MPI_Allreduce(MPI_IN_PLACE, &far, 1, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
+    figure("far share of a column, relative error", far, "<", 0.01);
+    assert_true(far < 0.01);
+
+    size_t values = (size_t)sites.n_own * LANES;
+    double *in = field_f64(&sites, LANES, 8), *a = room(values * sizeof *a), *b = room(values * sizeof *b),
+           *work = room(2 * values * sizeof *work);
+    for (size_t k = 0; k < values; k++)
+        in[k] = 8.0 * in[k] * in[k] * in[k];
+    assert_int_equal(kernel_apply_f64(&dense, LANES, NULL, in, a, work), MONGE_OK);
+    assert_int_equal(kernel_apply_f64(&truncated, LANES, NULL, in, b, work), MONGE_OK);
+    double square[2] = {0.0, 0.0};
+    for (size_t k = 0; k < values; k++) {
+        square[0] += (a[k] - b[k]) * (a[k] - b[k]);
+        square[1] += a[k] * a[k];
+    }
+    MPI_Allreduce(MPI_IN_PLACE, square, 2, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
+    double rms = sqrt(square[0] / square[1]);
+    figure("radius 4 + rank 1 - dense, RMS of K b, relative", rms, "<", 0.03);
+    assert_true(rms < 0.03);
+    free(in);
+    free(a);
+    free(b);
+    free(work);
+    kernel_free(&dense);
+    kernel_free(&truncated);
+    partition_free(&sites);
+    slide_free(&slide);
+}
+
 static void dense_properties(void **state)
 {
     (void)state;
@@ -320,8 +416,9 @@ static void refuses_bad_parameters(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(dense_is_golden),        cmocka_unit_test(given_matrix_is_itself),
-        cmocka_unit_test(dense_properties),       cmocka_unit_test(strength_changes_weights_only),
+        cmocka_unit_test(dense_is_golden),         cmocka_unit_test(given_matrix_is_itself),
+        cmocka_unit_test(dense_properties),        cmocka_unit_test(mixture_properties),
+        cmocka_unit_test(truncated_is_near_dense), cmocka_unit_test(strength_changes_weights_only),
         cmocka_unit_test(refuses_bad_parameters),
     };
     SUITE(argc, argv, tests);

@@ -1,0 +1,90 @@
+/* Reading a Section: the reader is picked by what the path is. Rank 0 reads the head, all ranks the counts. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "h5_util.h"
+#include "input.h"
+#include "io_rate.h"
+#include "monge/agree.h"
+
+static bool is_folder(const char *path)
+{
+    struct stat about;
+    return stat(path, &about) == 0 && S_ISDIR(about.st_mode);
+}
+
+/* A folder stands for the raw matrix inside, or inside its outs/. */
+static status find_file(struct input *input)
+{
+    struct stat about;
+    if (!is_folder(input->source))
+        return MONGE_OK;
+    static const char *const names[2] = {"raw_feature_bc_matrix.h5", "outs/raw_feature_bc_matrix.h5"};
+    for (int k = 0; k < 2; k++) {
+        snprintf(input->file, sizeof input->file, "%.4000s/%s", input->source, names[k]);
+        if (stat(input->file, &about) == 0)
+            return MONGE_OK;
+    }
+    return error_set(MONGE_NO_INPUT, "%s: raw_feature_bc_matrix.h5 is not there; give the outs/ folder of Space Ranger with its raw matrix",
+                     input->source);
+}
+
+static status read_head(struct input *input, const struct read_options *options)
+{
+    hid_t file = -1;
+    status s = find_file(input);
+    if (s == MONGE_OK)
+        s = h5_open_read(input->file, &file);
+    if (s == MONGE_OK)
+        s = tenx_recognised(file) ? tenx_read_head(input, file, options) : h5ad_read_head(input, file, options);
+    if (s == MONGE_OK && input->n_spots == 0)
+        s = error_set(MONGE_BAD_DATA, "%s: no spots", input->file);
+    if (s == MONGE_OK && input->n_genes == 0)
+        s = error_set(MONGE_BAD_DATA, "%s: no genes", input->file);
+    if (file >= 0)
+        H5Fclose(file);
+    return s;
+}
+
+/* This rank's file rows; rows beyond the matrix are empty. */
+static status read_counts(const struct input *input, MPI_Comm comm, struct sparse_rows *counts)
+{
+    hid_t file = -1;
+    status s = agree(comm, h5_open_read(input->file, &file));
+    if (s == MONGE_OK) {
+        int64_t first, end, rows = input->matrix.n_rows;
+        const struct section shares = {.comm = comm, .n_spots = input->n_spots};
+        section_file_rows(&shares, &first, &end);
+        s = matrix_read_rows(&input->matrix, comm, file, input->file, first < rows ? first : rows, end < rows ? end : rows,
+                             input->column_map, counts);
+        if (s == MONGE_OK)
+            s = agree(comm, sparse_rows_extend(counts, end - first));
+    }
+    if (file >= 0)
+        H5Fclose(file);
+    return s;
+}
+
+status section_read(struct section *section, MPI_Comm comm, const char *path, const struct read_options *options)
+{
+    int rank;
+    MPI_Comm_rank(comm, &rank);
+    memset(section, 0, sizeof *section);
+    io_rate_start();
+    struct input input;
+    input_start(&input, path);
+    status s = agree(comm, rank == 0 ? read_head(&input, options) : MONGE_OK);
+    if (s == MONGE_OK)
+        s = input_share(&input, comm);
+    struct sparse_rows counts = {0};
+    if (s == MONGE_OK)
+        s = read_counts(&input, comm, &counts);
+    if (s == MONGE_OK)
+        s = section_from_input(section, comm, &input, &counts, options->holes);
+    sparse_rows_free(&counts);
+    input_free(&input);
+    io_rate_stop(comm);
+    return s;
+}
