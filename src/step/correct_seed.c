@@ -11,8 +11,8 @@
 #include "monge/log.h"
 #include "seed_parts.h"
 
-enum { N_LEVELS = 20 };                /* q = 0, .05 .. .95 are tried by Moran's I */
-static const double LOGIT_LIMIT = 4.6; /* q within .01 and .99 at the start */
+enum { N_LEVELS = 20 }; /* q = 0, .05 .. .95 are tried by Moran's I */
+static const double LOGIT_LIMIT = 20.0;
 
 struct seed_options seed_defaults(void)
 {
@@ -144,6 +144,22 @@ static void spread(const struct seed_run *run, const double *entries, int64_t g,
         field[(int64_t)run->columns->site[e] * lanes + lane] = entries[e];
 }
 
+/* The hard quantile over all spots, as Moran's I chose it, becomes the start of the smoothed quantile over tissue: the level at which
+ * that one has the same threshold. */
+static status start_level(struct seed_run *run, int64_t g, double q, double *logit)
+{
+    const struct slide *slide = &run->section->slide;
+    const struct seed_gene *gene = &run->genes[g];
+    struct quantile_sample all;
+    status s = quantile_sample_new(&all, gene->n, run->x + gene->first, slide->n_sites - slide_count(slide, SITE_OFF) - gene->n);
+    if (s != MONGE_OK)
+        return s;
+    double level = quantile_smooth_level(&gene->sample, quantile_linear(&all, q), gene->bandwidth);
+    *logit = level <= 0.0 ? -LOGIT_LIMIT : level >= 1.0 ? LOGIT_LIMIT : fmin(fmax(log(level / (1.0 - level)), -LOGIT_LIMIT), LOGIT_LIMIT);
+    quantile_sample_free(&all);
+    return MONGE_OK;
+}
+
 static status levels_by_moran(struct seed_run *run, struct seed_result *result)
 {
     double levels[N_LEVELS];
@@ -154,10 +170,10 @@ static status levels_by_moran(struct seed_run *run, struct seed_result *result)
         memset(run->field, 0, n * sizeof *run->field);
         spread(run, run->x, g, 1, 0, run->field);
         status s = moran_best_level(&run->losses.moran, run->field, N_LEVELS, levels, NULL, &result->q_start[g]);
+        if (s == MONGE_OK)
+            s = start_level(run, g, result->q_start[g], &run->parameter[g]);
         if (s != MONGE_OK)
             return s;
-        double q = result->q_start[g];
-        run->parameter[g] = q > 0.0 ? fmin(fmax(log(q / (1.0 - q)), -LOGIT_LIMIT), LOGIT_LIMIT) : -LOGIT_LIMIT;
         run->parameter[run->columns->n_genes + g] = log(run->options->strength);
     }
     return MONGE_OK;
@@ -282,22 +298,18 @@ static status step_gradients(struct seed_run *run, bool solve, struct seed_resul
     if (s != MONGE_OK)
         return s;
     memset(run->gradient + genes, 0, (size_t)genes * sizeof *run->gradient);
-    memset(run->phi_gradient, 0, sizeof run->phi_gradient);
+    memset(run->phi_sum, 0, sizeof run->phi_sum);
     for (int64_t g = 0; g < genes; g++)
         run->gradient[g] = gene_backward(run, g);
     return solve ? agree(run->columns->grid->comm, seed_solve_plans(run, true, result)) : MONGE_OK;
 }
 
-/* phi's gradient is summed over genes; by genes in exact digits, so that the grid does not matter. */
+/* phi's gradient is summed over genes, exactly, so that the grid does not matter. */
 static void share_phi_gradient(struct seed_run *run)
 {
-    struct exact sums[PHI_PARAMETERS];
-    memset(sums, 0, sizeof sums);
+    exact_allreduce(run->phi_sum, PHI_PARAMETERS, run->columns->grid->gene_comm);
     for (int k = 0; k < PHI_PARAMETERS; k++)
-        exact_add(&sums[k], run->phi_gradient[k]);
-    exact_allreduce(sums, PHI_PARAMETERS, run->columns->grid->gene_comm);
-    for (int k = 0; k < PHI_PARAMETERS; k++)
-        run->phi_gradient[k] = exact_value(&sums[k]);
+        run->phi_gradient[k] = exact_value(&run->phi_sum[k]);
 }
 
 static double norm_over_genes(const struct seed_run *run, const double *values)

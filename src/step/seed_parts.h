@@ -36,6 +36,7 @@ struct seed_run {
     double *row_potential, *column_potential; /* entries: warm starts of Sinkhorn, in units of cost */
     double *parameter, *gradient;             /* own genes: logit q; then log r */
     struct phi phi;
+    struct exact phi_sum[PHI_PARAMETERS]; /* phi's gradient, summed over own genes in any order */
     double phi_gradient[PHI_PARAMETERS];
     struct losses losses;
     struct correct_losses loss;
@@ -47,8 +48,42 @@ status cost_table_new(struct cost_table *table, const struct slide *slide, const
 void cost_table_free(struct cost_table *table);
 double cost_between(const struct cost_table *table, int64_t seen, int64_t source);
 
-/* Solves the plan of every own gene at the current capacities and reads out x-hat into run->corrected; with `bar` set (d loss / d
- * x-hat) also adds the plan's gradients by log r and phi. Not collective; failures are the caller's to agree on. */
+/* Adjoint: cost_adjoint adds cost_bar = dL/dM of one pair to table_bar (same layout as value, zeroed by _new), or at irregular
+ * positions to phi_bar at once; cost_table_adjoint then takes the table through the network. */
+double *cost_table_bar_new(const struct cost_table *table); /* NULL: out of memory; the caller frees */
+void cost_adjoint(const struct cost_table *table, int64_t seen, int64_t source, double cost_bar, double *table_bar, double *phi_bar);
+void cost_table_adjoint(const struct cost_table *table, const double *table_bar, double *phi_bar);
+
+/* A balanced entropic plan on the supports of its marginals, P_ij = exp((f_i + g_j - M_ij) / r). Pairs that hold less than 1e-13 of a_i b_j
+ * are left out, so what is stored is a band around each spot rather than n x m. */
+struct plan {
+    int64_t n, m;          /* rows (a > 0), columns (b > 0) */
+    const int64_t *seen;   /* n: site of each row */
+    const int64_t *source; /* m: site of each column */
+    const double *a, *b;   /* sums 1 */
+    double r;
+    double *f, *g; /* n, m: potentials, in and out; any start */
+    const struct cost_table *cost;
+    int64_t *start;  /* n + 1; owned, as the next two */
+    int32_t *column; /* start[n], ascending within a row */
+    double *mass;    /* start[n]: P_ij */
+    int64_t capacity;
+    int64_t iterations;
+    double error; /* sum |P1 - a| + sum |P'1 - b| */
+};
+
+/* Sinkhorn with absorption and over-relaxation. Stops at error <= tolerance or after max_iterations; the columns are met last, hence
+ * exactly. */
+status plan_solve(struct plan *plan, double tolerance, int64_t max_iterations);
+void plan_free(struct plan *plan);
+
+/* Implicit differentiation of the converged plan (docs/sinkhorn.md, "Gradients"). entry_bar [start[n]]: G_ij = dL/dP_ij. Returns dL/dr in
+ * *r_bar, dL/db in b_bar [m] (up to a constant; may be NULL), and adds dL/d parameters of phi to phi_bar. */
+status plan_adjoint(const struct plan *plan, const double *entry_bar, double *r_bar, double *b_bar, double phi_bar[PHI_PARAMETERS]);
+
+/* Solves the plan of every own gene at the current capacities, starting from the potentials of the last solve, and reads out x-hat
+ * = T P'1 into run->corrected. With `gradients` (run->bar = d loss / d x-hat) the plans' gradients by log r and phi are stored as
+ * well. Not collective; failures are the caller's to agree on. */
 status seed_solve_plans(struct seed_run *run, bool gradients, struct seed_result *result);
 
 #endif
