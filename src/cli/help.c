@@ -34,6 +34,7 @@ static void add_synopsis(struct text *text, const struct option *option, bool ke
     }
 }
 
+/* nothing for text and lists without one */
 static void add_default(struct text *text, const struct option *option)
 {
     bool number = option->type == OPTION_INTEGER || option->type == OPTION_REAL;
@@ -43,8 +44,8 @@ static void add_default(struct text *text, const struct option *option)
         text_add(text, "false");
     else if (option->type == OPTION_CHOICE)
         text_add(text, "%s", option->choices[0]);
-    else
-        text_add(text, number ? "auto" : "none");
+    else if (number)
+        text_add(text, "auto");
 }
 
 /* "pitches, 0 to 32" or "" */
@@ -59,18 +60,19 @@ static void add_range(struct text *text, const struct option *option)
         text_add(text, option->max > 1e15 ? "%sat least %g" : "%s%g to %g", comma, option->min, option->max);
 }
 
-/* "The help. [unit, range, default]" */
+/* "The help. [unit, range; default]" */
 static char *sentence(const struct option *option)
 {
-    struct text text = {0}, range = {0};
-    text_add(&text, "%s [", option->help);
+    struct text text = {0}, range = {0}, fallback = {0};
     add_range(&range, option);
-    if (range.length)
-        text_add(&text, "%s; ", range.chars);
+    add_default(&fallback, option);
+    text_add(&text, "%s", option->help);
+    if (range.length || fallback.length)
+        text_add(&text, " [%s%s%s%s]", range.length ? range.chars : "", range.length && fallback.length ? "; " : "",
+                 fallback.length ? "default " : "", fallback.length ? fallback.chars : "");
+    text.failed = text.failed || range.failed || fallback.failed;
     text_free(&range);
-    text_add(&text, "default ");
-    add_default(&text, option);
-    text_add(&text, "]");
+    text_free(&fallback);
     return text_take(&text);
 }
 

@@ -14,7 +14,7 @@ enum { CHUNK = 1 << 18, DEFLATE_LEVEL = 1 };
 
 static status failed(const char *file_path, const char *path)
 {
-    return error_set(MONGE_IO, "%s: cannot write %s (%s)", file_path, path, h5_reason());
+    return error_set(MONGE_IO, "%s: cannot write %s (%s); is the disk full?", file_path, path, h5_reason());
 }
 
 static hid_t text_type(void)
