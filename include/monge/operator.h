@@ -43,9 +43,23 @@ status operator_separable_new(struct spot_operator *op, const struct slide *slid
 status operator_tiles_new(struct spot_operator *op, const struct slide *slide, const struct partition *sites, double radius,
                           radial_weight weight, const void *parameters);
 
-/* The best of the above for this slide: stencil on lattices (separable when the square lattice and radius make it cheaper),
- * tiles otherwise. */
+/* The best of the above for this slide: neighbour lists at irregular positions, two passes for wide Gaussians on square lattices, the
+ * stencil otherwise. A Gaussian is recognised by its values; passes are used where less than 1e-5 of w(0) is left at the radius. */
 status operator_radial_new(struct spot_operator *op, const struct slide *slide, const struct partition *sites, double radius,
                            radial_weight weight, const void *parameters);
+
+/* --- derivatives with respect to the weights, for trained kernels; stencils only ------------------------------------------ */
+
+/* The distinct distances of a stencil, ascending: its classes. Returns their number; distance may be NULL. */
+int stencil_classes(const struct spot_operator *stencil, double *distance);
+
+/* Collective over sites->comm. With A = stencil and L a function of f = A s, whose derivative is p = dL/df:
+ *
+ *     gradient[2 k + m] = sum_lanes sum_{i of kind m} sum_{j: d_ij = distance_k} p_i s_j = dL/dw(distance_k) as seen by kind m
+ *
+ * m = 0: background, 1: tissue; sites off the slide are left out. p, s: own sites x lanes; gradient [2 x classes]. The sums have the
+ * same bits on any number of ranks. */
+status stencil_weight_gradient_f64(const struct spot_operator *stencil, int lanes, const double *p, const double *s, double *gradient);
+status stencil_weight_gradient_f32(const struct spot_operator *stencil, int lanes, const float *p, const float *s, double *gradient);
 
 #endif

@@ -2,10 +2,13 @@
  * symmetric, so that the adjoint is the same sum. */
 #include "operator_stencil.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "monge/agree.h"
+
+static const double negligible = 1e-30; /* subnormal products are a hundred times slower */
 
 /* --- offsets ---------------------------------------------------------------------------------------------------------- */
 
@@ -15,6 +18,7 @@ void offsets_free(struct offsets *offsets)
         free(offsets->cell[parity]);
         free(offsets->weight_f64[parity]);
         free(offsets->weight_f32[parity]);
+        free(offsets->squared[parity]);
     }
     memset(offsets, 0, sizeof *offsets);
 }
@@ -28,14 +32,16 @@ static status offsets_of_parity(struct offsets *offsets, int parity, const struc
     int32_t *cell = offsets->cell[parity] = malloc(n * sizeof *cell);
     double *weight_f64 = offsets->weight_f64[parity] = malloc(n * sizeof *weight_f64);
     float *weight_f32 = offsets->weight_f32[parity] = malloc(n * sizeof *weight_f32);
-    bool complete = row && col && distance && cell && weight_f64 && weight_f32;
+    int32_t *squared = offsets->squared[parity] = malloc(n * sizeof *squared);
+    bool complete = row && col && distance && cell && weight_f64 && weight_f32 && squared;
     if (complete) {
         int kept = 0;
         slide_offsets(patches->slide, parity, radius, row, col, distance);
         for (size_t k = 0; k < n; k++) {
             double w = weight(distance[k], parameters);
-            if (w == 0.0)
+            if (fabs(w) < negligible)
                 continue;
+            squared[kept] = (int32_t)lround(distance[k] * distance[k]);
             cell[kept] = row[k] * patches->width + col[k];
             weight_f64[kept] = w;
             weight_f32[kept++] = (float)w;
@@ -45,7 +51,7 @@ static status offsets_of_parity(struct offsets *offsets, int parity, const struc
     free(row);
     free(col);
     free(distance);
-    return complete ? MONGE_OK : error_memory("the stencil", 36.0 * (double)n);
+    return complete ? MONGE_OK : error_memory("the stencil", 40.0 * (double)n);
 }
 
 status offsets_radial(struct offsets *offsets, const struct patches *patches, double radius, radial_weight weight, const void *parameters)

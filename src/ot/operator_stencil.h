@@ -53,6 +53,7 @@ struct offsets {
     int32_t *cell[2]; /* relative to the cell itself, row-major in the patch */
     double *weight_f64[2];
     float *weight_f32[2];
+    int32_t *squared[2]; /* squared distances, whole numbers on both lattices; NULL if not radial */
 };
 
 struct stencil_state {

@@ -5,7 +5,7 @@
 #include "monge/real.h"
 #include "operator_tiles.h"
 
-enum { LANES = 128 / (int)sizeof(real) };
+enum { LANES = 128 / (int)sizeof(real), SOME = 8 };
 
 struct rows_pass {
     const struct neighbour_rows *rows;
@@ -33,16 +33,32 @@ static inline __attribute__((always_inline)) void sum_row(const struct rows_pass
     memcpy(out + first, sum, (size_t)count * sizeof *out);
 }
 
+/* The last few lanes, in the same instructions as a full set, so that a lane's bits do not depend on its batch. */
+static inline __attribute__((always_inline)) void sum_last(const struct rows_pass *pass, int64_t i, int first, const int count, real *out)
+{
+    real sum[SOME] = {0}, padded[SOME] = {0};
+    for (int64_t k = pass->rows->start[i]; k < pass->rows->start[i + 1]; k++) {
+        const real *restrict from = column_values(pass, pass->rows->column[k]) + first;
+        real w = pass->weight[k];
+        for (int lane = 0; lane < count; lane++)
+            padded[lane] = from[lane];
+        for (int lane = 0; lane < SOME; lane++)
+            sum[lane] += w * padded[lane];
+    }
+    memcpy(out + first, sum, (size_t)count * sizeof *out);
+}
+
 static void sum_lanes(const struct rows_pass *pass, int64_t i, real *out)
 {
-    enum { SOME = 8 };
     int first = 0;
     for (; first + LANES <= pass->lanes; first += LANES)
         sum_row(pass, i, first, LANES, out);
     for (; first + SOME <= pass->lanes; first += SOME)
         sum_row(pass, i, first, SOME, out);
-    for (; first < pass->lanes; first++)
-        sum_row(pass, i, first, 1, out);
+    if (first == pass->lanes - 1)
+        sum_last(pass, i, first, 1, out);
+    else if (first < pass->lanes)
+        sum_last(pass, i, first, pass->lanes - first, out);
 }
 
 status REAL(tiles_apply)(const struct spot_operator *op, int lanes, const real *in, real *out)
