@@ -173,6 +173,7 @@ static status add_panels(struct text *page, const struct report_data *data, cons
 {
     if (report_totals(page, data, view) != MONGE_OK)
         return error_code();
+    report_accuracy(page, data);
     report_held_out(page, data);
     if (report_genes(page, data, view) != MONGE_OK)
         return error_code();
@@ -237,6 +238,8 @@ static status write_report(const char *input, const struct report_options *o)
         done = html_write(path, &page);
     if (done == MONGE_OK)
         log_info("wrote %s (%.1f MB)", path, (double)page.length / 1e6);
+    if (done == MONGE_OK && data.has_truth)
+        report_summary(&data);
     text_free(&page);
     report_data_free(&data);
     free(path);

@@ -136,6 +136,8 @@ static void kernel_figure(struct text *page, const struct report_data *data)
     int n, n_p;
     double *distance = reals(data, "kernel/profile_distance", &n), *probability = reals(data, "kernel/profile_probability", &n_p);
     if (distance && probability && n == n_p && n > 1) {
+        for (int k = 1; k < n && distance[k] < 0.5; k++) /* still the spot itself, which the dot at 0 shows */
+            probability[k] = NAN;
         struct plot_series line = {"kernel", n, distance, probability, 0, false, true};
         struct plot_axes axes = {"distance, pitches", "probability per spot", true, false};
         text_add(page, "<figure><h4>Fitted kernel: where a molecule is seen</h4>");
@@ -153,6 +155,9 @@ static void background_figure(struct text *page, const struct report_data *data)
     int n, n_before, n_after;
     double *distance = reals(data, "background/ring_distance", &n), *before = reals(data, "background/ring_mean_before", &n_before);
     double *after = reals(data, "background/ring_mean_after", &n_after);
+    for (int k = 0; before && after && k < n_before && k < n_after; k++)
+        if (isnan(before[k])) /* no background spot at that distance */
+            after[k] = NAN;
     if (distance && before && n == n_before && n > 0) {
         struct plot_series lines[2] = {{"seen", n, distance, before, 1, false, false}, {"corrected", n, distance, after, 0, true, false}};
         struct plot_axes axes = {"distance to the nearest tissue spot, pitches", "mean UMIs per background spot", false, true};

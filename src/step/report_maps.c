@@ -137,8 +137,8 @@ static status gene_maps(struct text *page, const struct report_data *data, const
     if (done == MONGE_OK)
         done = add_map(page, view, difference, &change, "Corrected \xe2\x88\x92 seen", " UMI");
     if (done == MONGE_OK && gene->truth)
-        done =
-            add_map(page, view, gene->truth, &counts, data->efficiency < 1.0 ? "Truth \xc3\x97 mean capture" : "Truth (simulated)", " UMI");
+        done = add_map(page, view, gene->truth, &counts, data->efficiency < 0.9995 ? "Truth \xc3\x97 mean capture" : "Truth (simulated)",
+                       " UMI");
     free(difference);
     return done;
 }

@@ -6,6 +6,7 @@
 #include "monge/html.h"
 #include "monge/record.h"
 #include "monge/report.h"
+#include "monge/score_correction.h"
 #include "monge/section.h"
 
 #define REPORT_RECORD "uns/monge/correct/"
@@ -29,7 +30,9 @@ struct report_data {
     int n_genes;
     double molecules, molecules_out; /* seen, and seen outside tissue */
     bool has_truth;
-    double efficiency; /* mean share of molecules captured: truth x efficiency is what no diffusion would give */
+    struct correction_score score; /* of layers/corrected against truth x efficiency, if there is a truth */
+    double *ratio;                 /* n_genes: RMSE corrected / seen; NULL without a truth */
+    double efficiency;             /* mean share of molecules captured: truth x efficiency is what no diffusion would give */
 };
 /* Reads the record, the counts, layers/corrected, layers/truth (if there is one); picks the genes. On error *data is empty. */
 status report_read(struct report_data *data, const char *path, const struct report_options *options);
@@ -57,6 +60,10 @@ void report_selection(struct text *page, const struct report_data *data);
 void report_signs(struct text *page, const struct report_data *data);
 void report_gene_weights(struct text *page, const struct report_data *data);
 void report_losses(struct text *page, const struct report_data *data);
+/* report_accuracy.c */
+status report_score(struct report_data *data); /* fills score and ratio */
+void report_accuracy(struct text *page, const struct report_data *data);
+void report_summary(const struct report_data *data); /* on standard output */
 /* report_run.c */
 void report_run_time(struct text *page, const struct report_data *data);
 void report_provenance(struct text *page, const struct report_data *data);

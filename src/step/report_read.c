@@ -29,6 +29,7 @@ void report_data_free(struct report_data *data)
     free(data->gene_total);
     free(data->gene_out);
     free(data->changed);
+    free(data->ratio);
     sparse_rows_free(&data->after);
     sparse_rows_free(&data->truth);
     section_free(&data->section);
@@ -185,7 +186,7 @@ static status take_fields(struct report_data *data, const struct sparse_rows *ro
 /* the counts that were corrected: X unless the record says otherwise ("layers/raw", "raw/X") */
 static status read_counts(struct report_data *data)
 {
-    char *name = record_text(&data->record, REPORT_RECORD "counts"), *layer = name && !strcmp(name, "raw/X") ? "raw" : NULL;
+    char *name = record_text(&data->record, "uns/monge/run/counts"), *layer = name && !strcmp(name, "raw/X") ? "raw" : NULL;
     if (name && !strncmp(name, "layers/", 7))
         layer = name + 7;
     struct read_options how = {.layer = layer, .holes = HOLES_FILL};
@@ -259,6 +260,8 @@ status report_read(struct report_data *data, const char *path, const struct repo
         done = read_layer(data, "corrected", offsetof(struct report_gene, after), data->site_after, data->has_truth ? &data->after : NULL);
     if (done == MONGE_OK && data->has_truth)
         done = read_truth(data);
+    if (done == MONGE_OK && data->has_truth)
+        done = report_score(data);
     if (done != MONGE_OK)
         report_data_free(data);
     return done;

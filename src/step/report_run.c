@@ -69,10 +69,12 @@ static void provenance_row(struct text *page, const char *name, char *value)
 
 void report_provenance(struct text *page, const struct report_data *data)
 {
-    static const char *const single[] = {"version", "formulation", "strength", "counts", "source", "note"};
+    static const char *const single[] = {"version", "formulation", "strength", "note"};
     report_heading(page, "provenance", "Options and provenance");
     text_add(page, "<div class=\"scroll\"><table>\n");
     provenance_row(page, "file", text_copy(data->path));
+    provenance_row(page, "input", record_text(&data->record, "uns/monge/run/input"));
+    provenance_row(page, "counts", record_text(&data->record, "uns/monge/run/counts"));
     for (size_t k = 0; k < sizeof single / sizeof single[0]; k++) {
         char path[96];
         snprintf(path, sizeof path, REPORT_RECORD "%s", single[k]);

@@ -256,7 +256,7 @@ static void page_is_whole_and_self_contained(void **state)
     must(report_write(MPI_COMM_WORLD, input, &options));
     char *page = read_page(options.output);
     is_self_contained(page);
-    static const char *const anchors[] = {"molecules", "evidence",  "genes",  "kernel", "weights",
+    static const char *const anchors[] = {"molecules", "accuracy", "evidence",  "genes",  "kernel", "weights",
                                           "capture",   "signs",    "selection", "losses", "time",   "provenance"};
     for (size_t k = 0; k < sizeof anchors / sizeof *anchors; k++) {
         char heading[64];
@@ -291,6 +291,7 @@ static void absent_values_leave_their_panel_out(void **state)
     is_self_contained(page);
     has(page, "<h2 id=\"molecules\">");
     has(page, "<h2 id=\"genes\">");
+    has(page, "<h2 id=\"accuracy\">");
     has(page, "gave no warnings");
     static const char *const anchors[] = {"evidence", "kernel", "weights", "capture", "signs", "selection", "losses", "time"};
     for (size_t k = 0; k < sizeof anchors / sizeof *anchors; k++) {
@@ -298,6 +299,8 @@ static void absent_values_leave_their_panel_out(void **state)
         snprintf(heading, sizeof heading, "<h2 id=\"%s\">", anchors[k]);
         has_not(page, heading);
     }
+    /* corrected is the truth here: no error left */
+    has(page, "<td class=\"n\">1.000</td><td class=\"n\">0.000</td>");
     free(page);
     options_free(&report_options, &options);
 }
