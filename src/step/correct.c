@@ -17,6 +17,7 @@
 #include "monge/agree.h"
 #include "monge/kernel_file.h"
 #include "monge/log.h"
+#include "monge/section_io.h"
 
 #define OPTION(name, type, member, fallback, min, max, choices, unit, help)                                                                \
     {                                                                                                                                      \
@@ -85,6 +86,8 @@ static void correction_free(struct correction *c)
     readout_free(&c->rest_readout);
     selection_free(&c->selection);
     lowrank_free(&c->model);
+    reference_free(&c->reference);
+    section_free(&c->cells);
     kernel_free(&c->kernel);
     gene_counts_free(&c->columns);
     gene_counts_free(&c->rest);
@@ -301,6 +304,22 @@ static status half_capture(const struct correction *c, const struct gene_counts 
     return capture_estimate(&capture, &c->kernel, total, c->options->capture_sd, &c->capture, e);
 }
 
+/* The reference's cells, and their expression imputed at the spots for all corrected genes. */
+static status load_reference(struct correction *c)
+{
+    if (!c->options->reference)
+        return MONGE_OK;
+    phase_begin("reference");
+    const struct read_options read = {.layer = NULL, .need_spatial = false};
+    status fault = section_read(&c->cells, c->section->comm, c->options->reference, &read);
+    if (!fault)
+        fault = reference_new(&c->reference, c->section, &c->cells, &c->columns);
+    if (!fault)
+        log_info("reference %s: %lld cells, %lld shared genes", c->options->reference, (long long)c->reference.n_cells,
+                 (long long)c->reference.n_shared);
+    return fault;
+}
+
 static status choose(struct correction *c)
 {
     phase_begin("choices");
@@ -309,6 +328,7 @@ static status choose(struct correction *c)
     double *total = malloc(n * sizeof *total), *subset_total = malloc(n * sizeof *total), *e = malloc(n * sizeof *e);
     struct gene_counts subset = {0};
     struct thinned all = {0}, halves = {0};
+    struct reference reference = {0};
     status fault = chosen && total && subset_total && e ? MONGE_OK : error_memory("the choices", 24.0 * (double)n);
     fault = agree(c->section->comm, fault);
     if (!fault)
@@ -323,13 +343,16 @@ static status choose(struct correction *c)
     if (!fault)
         fault = thinning_new(&halves, &subset, (uint64_t)c->options->seed);
     if (!fault)
-        fault = selection_choose(&c->selection, &c->setting, &c->kernel, &halves, e);
+        fault = c->reference.n_cells ? reference_new(&reference, c->section, &c->cells, &halves.fit) : MONGE_OK;
+    if (!fault)
+        fault = selection_choose(&c->selection, &c->setting, &c->kernel, &halves, e, c->reference.n_cells ? &reference : NULL);
     if (!fault)
         fault = selection_compare(&c->selection, &c->setting, &c->kernel, &halves, e, total);
     if (!fault && slide_count(&c->section->slide, SITE_BACKGROUND) > 0) {
         phase_begin("background check");
         fault = background_check_run(&c->background, &c->setting, &c->selection.choices, &c->kernel, &subset, c->e);
     }
+    reference_free(&reference);
     thinning_free(&halves);
     gene_counts_free(&subset);
     free(chosen);
@@ -394,6 +417,7 @@ static status correct_all(struct correction *c)
     status fault = correct_fit_new(&fit, &c->setting, &c->selection.choices, &c->kernel, &c->columns, c->e);
     if (fault)
         return fault;
+    fit.reference = c->reference.n_cells ? &c->reference : NULL;
     phase_begin("plans");
     readout_free(&c->readout);
     readout_free(&c->rest_readout);
@@ -460,6 +484,7 @@ status correct_fit_new(struct correct_fit *fit, const struct correct_setting *se
                                       .gene_weights = choices->gene_weights,
                                       .first_weight_sweep = 5,
                                       .seed = (uint64_t)setting->options->seed};
+    fit->omega = choices->omega;
     status fault = lowrank_start(&fit->model, &lowrank, kernel, columns);
     if (!fault)
         fault = lowrank_fit(&fit->model, &lowrank, kernel, columns, e);
@@ -483,6 +508,8 @@ static status correct_run(struct section *section, const void *values)
         set_strength(&c, c.options->strength == STRENGTH_CAUTIOUS);
         fault = estimate_capture(&c);
     }
+    if (!fault)
+        fault = load_reference(&c);
     if (!fault)
         fault = choose(&c);
     if (!fault) {

@@ -5,6 +5,7 @@
 #include "monge/correct.h"
 #include "monge/correct_model.h"
 #include "monge/exact_sum.h"
+#include "monge/reference.h"
 #include "monge/thinning.h"
 
 /* What step D chooses. */
@@ -14,6 +15,7 @@ struct correct_choices {
     double rho;          /* receiving-side Gamma factor; INFINITY: off */
     double gene_weights; /* A; 0: one pi for all genes */
     int sweeps;          /* of step B */
+    double omega;        /* weight of the reference in the prior mean */
 };
 
 /* What every fit of one section shares. */
@@ -32,6 +34,8 @@ struct correct_fit {
     struct lowrank model;
     bool own_weights; /* genes differ in pi */
     struct map_options map;
+    const struct reference *reference; /* NULL, or mixed into the prior mean with weight omega; made for `columns` */
+    double omega;
 };
 
 /* Collective over the grid. Runs step B; step C runs batch by batch when the fit is scored or read out. */
@@ -79,9 +83,10 @@ struct selection {
     double free_field, free_field_difference, free_field_se; /* NLL of the no-diffusion field; it minus chosen */
     double no_lateral, no_lateral_difference, no_lateral_se; /* nested model without lateral spread; it minus chosen */
 };
-/* Collective over the grid. halves: thinned counts; e: receiving factors estimated on X1. Options that the user gave are kept. */
+/* Collective over the grid. halves: thinned counts; e: receiving factors estimated on X1; reference: for the halves' genes, or NULL.
+ * Options that the user gave are kept. */
 status selection_choose(struct selection *selection, const struct correct_setting *setting, const struct kernel *kernel,
-                        const struct thinned *halves, const double *e);
+                        const struct thinned *halves, const double *e, const struct reference *reference);
 /* Collective. The two comparators of the chosen model: free field and nested model; total: X1 summed over genes, own sites. */
 status selection_compare(struct selection *selection, const struct correct_setting *setting, const struct kernel *kernel,
                          const struct thinned *halves, const double *e, const double *total);
@@ -158,7 +163,9 @@ struct correction {
     double beta_factor; /* strength x beta-scale in use */
     bool cautious;
     double cv_before, cv_after, returned_before;
-    struct lowrank model; /* of the full data: pi for varm */
+    struct section cells;       /* the reference, read without positions */
+    struct reference reference; /* for `columns`; n_cells 0: none */
+    struct lowrank model;       /* of the full data: pi for varm */
     bool own_weights;
 };
 

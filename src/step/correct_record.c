@@ -317,6 +317,7 @@ static void record_selection(struct recorder *r, const struct selection *s)
     real(r, UNS "selection/gene_weights", s->choices.gene_weights);
     real(r, UNS "selection/rho", s->choices.rho);
     integer(r, UNS "selection/sweeps", s->choices.sweeps);
+    real(r, UNS "selection/reference_omega", s->choices.omega);
     real(r, UNS "held_out/corrected", s->score.nll);
     real(r, UNS "held_out/free_field", s->free_field);
     real(r, UNS "held_out/free_field_difference", s->free_field_difference);
