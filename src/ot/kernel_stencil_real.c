@@ -13,7 +13,7 @@
 #include "monge/exact_sum.h"
 #include "patch_loops.h"
 
-enum { STRIPE = 64 }; /* bytes: shares are padded to whole vectors */
+enum { ROW_BLOCK_VALUES = ROWS * STENCIL_TILE, STRIPE = 64 }; /* bytes: shares are padded to whole vectors */
 
 struct mixture_pass {
     const struct kernel *kernel;
@@ -25,8 +25,26 @@ struct mixture_pass {
     const real *gather_share[KERNEL_MAX_COMPONENTS];                                     /* n_scalings: lanes, padded */
     real *share[KERNEL_MAX_COMPONENTS];                                                  /* all components: lanes, padded */
     real *level;                                                                         /* lanes, padded */
+    real *ones;
     real *out, *patch;
 };
+
+static inline vector load_lanes(const real *from, int count)
+{
+    vector x = {0};
+    if (count == VECTOR)
+        return *(const unaligned_vector *)from;
+    memcpy(&x, from, (size_t)count * sizeof *from);
+    return x;
+}
+
+static inline void store_lanes(vector x, real *to, int count)
+{
+    if (count == VECTOR)
+        *(unaligned_vector *)to = x;
+    else
+        memcpy(to, &x, (size_t)count * sizeof *to);
+}
 
 /* --- gathering ------------------------------------------------------------------------------------------------------------ */
 
@@ -45,12 +63,7 @@ static void gather_scaled(const struct mixture_pass *pass, const struct patch_ti
             const real *from = run_source(&pass->source, run) + first;
             real *to = patch + (int64_t)run->cell * VECTOR;
             for (int k = 0; k < run->length; k++, from += pass->source.lanes, to += VECTOR) {
-                vector x = {0};
-                if (count == VECTOR)
-                    x = *(const unaligned_vector *)from;
-                else
-                    memcpy(&x, from, (size_t)count * sizeof *from);
-                *(vector *)to = x * ((real)scale[k] * share);
+                *(vector *)to = load_lanes(from, count) * ((real)scale[k] * share);
             }
         }
     }
@@ -75,43 +88,61 @@ static void gather_scaled_lane(const struct mixture_pass *pass, const struct pat
 
 /* --- finishing a run of cells ------------------------------------------------------------------------------------------- */
 
-/* Cells [site, site + n), lanes [first, first + count): block holds the sum over components, `stride` values from cell to cell. */
-static inline __attribute__((always_inline)) void finish_apply(const struct mixture_pass *pass, int64_t site, int n, int first,
-                                                               const int count, const real *restrict block, int stride)
+/* Cells [site, site + n), lanes [first, first + count): block holds the sum over components, a vector per cell. */
+static void finish_apply(const struct mixture_pass *pass, int64_t site, int n, int first, int count, const vector *block)
 {
-    const real *restrict level = pass->level + first, *restrict stay = pass->share[KERNEL_STAY] + first;
-    int lanes = pass->source.lanes;
+    vector level = *(const vector *)(pass->level + first), stay = *(const vector *)(pass->share[KERNEL_STAY] + first);
     for (int cell = 0; cell < n; cell++) {
+        int64_t at = (site + cell) * pass->source.lanes + first;
         real destination = (real)pass->kernel->destination[site + cell], source = (real)pass->kernel->source[site + cell];
-        const real *restrict in = pass->source.own + (site + cell) * lanes + first;
-        real *restrict out = pass->out + (site + cell) * lanes + first;
-        for (int lane = 0; lane < count; lane++)
-            out[lane] = destination * (block[cell * stride + lane] + level[lane]) + source * stay[lane] * in[lane];
+        vector in = load_lanes(pass->source.own + at, count);
+        store_lanes(destination * (block[cell] + level) + source * stay * in, pass->out + at, count);
     }
 }
 
-/* block: one sum per term, `term_stride` values apart. */
-static inline __attribute__((always_inline)) void finish_adjoint(const struct mixture_pass *pass, int64_t site, int n, int first,
-                                                                 const int count, const real *restrict block, int stride, int term_stride)
+/* block: ACCUMULATORS vectors per term. */
+static void finish_adjoint(const struct mixture_pass *pass, int64_t site, int n, int first, int count, const vector *block)
 {
     const struct kernel *kernel = pass->kernel;
-    const real *restrict level = pass->level + first, *restrict stay = pass->share[KERNEL_STAY] + first;
-    const real *restrict uniform = pass->share[kernel->n_components - 1] + first;
-    int lanes = pass->source.lanes;
+    vector level = *(const vector *)(pass->level + first), stay = *(const vector *)(pass->share[KERNEL_STAY] + first);
+    vector even = *(const vector *)(pass->share[kernel->n_components - 1] + first) * level;
     for (int cell = 0; cell < n; cell++) {
-        real source = (real)kernel->source[site + cell];
-        const real *restrict in = pass->source.own + (site + cell) * lanes + first;
-        real *restrict out = pass->out + (site + cell) * lanes + first;
-        for (int lane = 0; lane < count; lane++)
-            out[lane] = source * (uniform[lane] * level[lane] + stay[lane] * in[lane]);
+        int64_t at = (site + cell) * pass->source.lanes + first;
+        vector sum = (real)kernel->source[site + cell] * (even + stay * load_lanes(pass->source.own + at, count));
         for (int t = 0; t < pass->n_terms; t++) {
             int c = pass->component[t];
-            const real *restrict share = pass->share[c] + first, *restrict sum = block + t * term_stride + cell * stride;
             real norm = (real)kernel->inverse_norm[c][site + cell];
             real far = kernel->far_share[c] ? (real)kernel->far_share[c][site + cell] : 0;
-            for (int lane = 0; lane < count; lane++)
-                out[lane] += share[lane] * (norm * sum[lane] + far * level[lane]);
+            sum += *(const vector *)(pass->share[c] + first) * (norm * block[t * ACCUMULATORS + cell] + far * level);
         }
+        store_lanes(sum, pass->out + at, count);
+    }
+}
+
+/* One lane of cells [site, site + n). */
+static void finish_apply_lane(const struct mixture_pass *pass, int64_t site, int n, int lane, const real *block)
+{
+    int lanes = pass->source.lanes;
+    real level = pass->level[lane], stay = pass->share[KERNEL_STAY][lane];
+    for (int64_t i = site; i < site + n; i++)
+        pass->out[i * lanes + lane] = (real)pass->kernel->destination[i] * (block[i - site] + level) +
+                                      (real)pass->kernel->source[i] * stay * pass->source.own[i * lanes + lane];
+}
+
+/* block: ROW_BLOCK_VALUES per term. */
+static void finish_adjoint_lane(const struct mixture_pass *pass, int64_t site, int n, int lane, const real *block)
+{
+    const struct kernel *kernel = pass->kernel;
+    int lanes = pass->source.lanes;
+    real level = pass->level[lane], stay = pass->share[KERNEL_STAY][lane], even = pass->share[kernel->n_components - 1][lane] * level;
+    for (int64_t i = site; i < site + n; i++) {
+        real sum = (real)kernel->source[i] * (even + stay * pass->source.own[i * lanes + lane]);
+        for (int t = 0; t < pass->n_terms; t++) {
+            int c = pass->component[t];
+            real far = kernel->far_share[c] ? (real)kernel->far_share[c][i] : 0;
+            sum += pass->share[c][lane] * ((real)kernel->inverse_norm[c][i] * block[t * ROW_BLOCK_VALUES + i - site] + far * level);
+        }
+        pass->out[i * lanes + lane] = sum;
     }
 }
 
@@ -143,14 +174,12 @@ static void place_terms(const struct mixture_pass *pass, int64_t place, int widt
     }
 }
 
-enum { BLOCK_VALUES = ACCUMULATORS * VECTOR, ROW_BLOCK_VALUES = ROWS * STENCIL_TILE };
-
 /* One vector of lanes of one tile. */
 static void apply_lanes(const struct mixture_pass *pass, const struct patch_tile *tile, int first, int count)
 {
     const struct patches *p = pass->source.patches;
     struct patch_term term[KERNEL_MAX_COMPONENTS];
-    real block[BLOCK_VALUES] __attribute__((aligned(STENCIL_ALIGNMENT)));
+    vector block[ACCUMULATORS];
     gather_scaled(pass, tile, first, count);
     for (int row = 0; row < tile->n_rows; row++)
         for (int col = 0, cells; col < tile->n_cols; col += cells) {
@@ -158,11 +187,8 @@ static void apply_lanes(const struct mixture_pass *pass, const struct patch_tile
             int64_t site = tile->first_site + row * tile->n_cols + col;
             cells = left <= HALF_BLOCK ? HALF_BLOCK : BLOCK;
             place_terms(pass, patch_index(p, row, col), VECTOR, term);
-            (cells == HALF_BLOCK ? half_block : whole_block)(pass->n_terms, term, (row + tile->first_row_parity) & 1, block);
-            if (count == VECTOR)
-                finish_apply(pass, site, left < cells ? left : cells, first, VECTOR, block, VECTOR);
-            else
-                finish_apply(pass, site, left < cells ? left : cells, first, count, block, VECTOR);
+            (cells == HALF_BLOCK ? half_block : whole_block)(pass->n_terms, term, (row + tile->first_row_parity) & 1, (real *)block);
+            finish_apply(pass, site, left < cells ? left : cells, first, count, block);
         }
 }
 
@@ -170,7 +196,7 @@ static void adjoint_lanes(const struct mixture_pass *pass, const struct patch_ti
 {
     const struct patches *p = pass->source.patches;
     struct patch_term term[KERNEL_MAX_COMPONENTS];
-    real block[KERNEL_MAX_COMPONENTS * BLOCK_VALUES] __attribute__((aligned(STENCIL_ALIGNMENT)));
+    vector block[KERNEL_MAX_COMPONENTS * ACCUMULATORS];
     gather_scaled(pass, tile, first, count);
     for (int row = 0; row < tile->n_rows; row++)
         for (int col = 0, cells; col < tile->n_cols; col += cells) {
@@ -179,11 +205,9 @@ static void adjoint_lanes(const struct mixture_pass *pass, const struct patch_ti
             cells = left <= HALF_BLOCK ? HALF_BLOCK : BLOCK;
             place_terms(pass, patch_index(p, row, col), VECTOR, term);
             for (int t = 0; t < pass->n_terms; t++)
-                (cells == HALF_BLOCK ? half_block : whole_block)(1, &term[t], (row + tile->first_row_parity) & 1, block + t * BLOCK_VALUES);
-            if (count == VECTOR)
-                finish_adjoint(pass, site, left < cells ? left : cells, first, VECTOR, block, VECTOR, BLOCK_VALUES);
-            else
-                finish_adjoint(pass, site, left < cells ? left : cells, first, count, block, VECTOR, BLOCK_VALUES);
+                (cells == HALF_BLOCK ? half_block : whole_block)(1, &term[t], (row + tile->first_row_parity) & 1,
+                                                                 (real *)(block + t * ACCUMULATORS));
+            finish_adjoint(pass, site, left < cells ? left : cells, first, count, block);
         }
 }
 
@@ -199,7 +223,7 @@ static void apply_lane(const struct mixture_pass *pass, const struct patch_tile 
             place_terms(pass, patch_index(p, start, 0), 1, term);
             row_block(pass->n_terms, term, (start + tile->first_row_parity) & 1, 2 * p->width, block);
             for (int k = 0, row = start; k < ROWS && row < tile->n_rows; k++, row += 2)
-                finish_apply(pass, tile->first_site + row * tile->n_cols, tile->n_cols, lane, 1, block + k * STENCIL_TILE, 1);
+                finish_apply_lane(pass, tile->first_site + row * tile->n_cols, tile->n_cols, lane, block + k * STENCIL_TILE);
         }
 }
 
@@ -215,8 +239,7 @@ static void adjoint_lane(const struct mixture_pass *pass, const struct patch_til
             for (int t = 0; t < pass->n_terms; t++)
                 row_block(1, &term[t], (start + tile->first_row_parity) & 1, 2 * p->width, block + t * ROW_BLOCK_VALUES);
             for (int k = 0, row = start; k < ROWS && row < tile->n_rows; k++, row += 2)
-                finish_adjoint(pass, tile->first_site + row * tile->n_cols, tile->n_cols, lane, 1, block + k * STENCIL_TILE, 1,
-                               ROW_BLOCK_VALUES);
+                finish_adjoint_lane(pass, tile->first_site + row * tile->n_cols, tile->n_cols, lane, block + k * STENCIL_TILE);
         }
 }
 
@@ -224,9 +247,12 @@ static void adjoint_lane(const struct mixture_pass *pass, const struct patch_til
 
 static void apply_unreached(const struct mixture_pass *pass, const struct patch_tile *tile)
 {
-    static const real nothing[STENCIL_TILE * STENCIL_TILE];
-    for (int lane = 0; lane < pass->source.lanes; lane++)
-        finish_apply(pass, tile->first_site, tile->n_rows * tile->n_cols, lane, 1, nothing, 1);
+    static const vector nothing[STENCIL_TILE];
+    int lanes = pass->source.lanes;
+    for (int first = 0; first < lanes; first += VECTOR)
+        for (int row = 0; row < tile->n_rows; row++)
+            finish_apply(pass, tile->first_site + row * tile->n_cols, tile->n_cols, first, lanes - first < VECTOR ? lanes - first : VECTOR,
+                         nothing);
 }
 
 static void adjoint_unreached(const struct mixture_pass *pass, const struct patch_tile *tile)
@@ -252,15 +278,18 @@ static void mixture_tile(const struct mixture_pass *pass, const struct tile_func
         functions->lane(pass, tile, lane);
 }
 
-static status mixture_run(const struct mixture_pass *pass, const struct tile_functions *functions, const bool *active)
+/* Finishes the halo exchange, also after a `fault` since it began. */
+static status mixture_run(const struct mixture_pass *pass, const struct tile_functions *functions, const bool *active, status fault)
 {
     struct patches *p = pass->kernel->stencil->patches;
-    for (int64_t t = 0; t < p->n_tiles; t++)
+    for (int64_t t = 0; fault == MONGE_OK && t < p->n_tiles; t++)
         if (active && !active[t])
             functions->unreached(pass, &p->tile[t]);
         else if (p->tile[t].interior)
             mixture_tile(pass, functions, &p->tile[t]);
     status s = halo_finish(p->halo);
+    if (fault != MONGE_OK)
+        return fault;
     for (int64_t t = 0; s == MONGE_OK && t < p->n_tiles; t++)
         if ((!active || active[t]) && !p->tile[t].interior)
             mixture_tile(pass, functions, &p->tile[t]);
@@ -275,7 +304,7 @@ static int padded(int lanes)
     return (lanes + stripe - 1) / stripe * stripe;
 }
 
-/* Shares of all components and the list of those lateral ones that have any. `room`: (components + 1) x padded lanes, zero. */
+/* Shares of all components and the list of those lateral ones that have any. `room`: (components + 2) x padded lanes, zero. */
 static void set_shares(struct mixture_pass *pass, const double *pi, real *room)
 {
     const struct kernel *kernel = pass->kernel;
@@ -291,6 +320,9 @@ static void set_shares(struct mixture_pass *pass, const double *pi, real *room)
             pass->component[pass->n_terms++] = c;
     }
     pass->level = room + (int64_t)n * padded(lanes);
+    pass->ones = pass->level + padded(lanes);
+    for (int lane = 0; lane < padded(lanes); lane++)
+        pass->ones[lane] = 1;
 }
 
 /* level of apply, shared weights: one sum with all components' far shares. */
@@ -342,7 +374,7 @@ static status mixture_start(struct mixture_pass *pass, const struct kernel *kern
                             real **room, double **total)
 {
     struct patches *p = kernel->stencil->patches;
-    size_t n = (size_t)padded(lanes), values = (size_t)(kernel->n_components + 1) * n;
+    size_t n = (size_t)padded(lanes), values = (size_t)(kernel->n_components + 2) * n;
     *room = aligned_alloc(STRIPE, values * sizeof **room);
     *total = malloc(2 * n * sizeof **total);
     status s =
@@ -368,17 +400,16 @@ status REAL(kernel_stencil_apply)(const struct kernel *kernel, int lanes, const 
     struct mixture_pass pass;
     real *room;
     double *total;
-    status s = mixture_start(&pass, kernel, lanes, pi, in, out, &room, &total);
-    if (s == MONGE_OK)
-        s = pi ? level_by_lane(&pass, total) : level_shared(&pass, total);
+    status fault, s = mixture_start(&pass, kernel, lanes, pi, in, out, &room, &total);
     if (s == MONGE_OK) {
+        fault = pi ? level_by_lane(&pass, total) : level_shared(&pass, total);
         pass.n_scalings = pass.n_terms;
         for (int t = 0; t < pass.n_terms; t++) {
             pass.own_scale[t] = kernel->inverse_norm[pass.component[t]];
             pass.ghost_scale[t] = kernel->stencil->ghost_norm[pass.component[t]];
             pass.gather_share[t] = pass.share[pass.component[t]];
         }
-        s = mixture_run(&pass, &functions, kernel->stencil->patches->forward);
+        s = mixture_run(&pass, &functions, kernel->stencil->patches->forward, fault);
     }
     free(room);
     free(total);
@@ -389,27 +420,18 @@ status REAL(kernel_stencil_adjoint)(const struct kernel *kernel, int lanes, cons
 {
     static const struct tile_functions functions = {adjoint_lanes, adjoint_lane, adjoint_unreached};
     struct mixture_pass pass;
-    real *room, *ones = NULL;
+    real *room;
     double *total;
-    status s = mixture_start(&pass, kernel, lanes, pi, in, out, &room, &total);
-    if (s == MONGE_OK)
-        s = level_adjoint(&pass, total);
+    status fault, s = mixture_start(&pass, kernel, lanes, pi, in, out, &room, &total);
     if (s == MONGE_OK) {
-        ones = aligned_alloc(STRIPE, (size_t)padded(lanes) * sizeof *ones);
-        s = ones ? MONGE_OK : error_memory("the kernel's weights", 0.0);
-    }
-    s = agree(kernel->sites->comm, s);
-    if (s == MONGE_OK) {
-        for (int lane = 0; lane < padded(lanes); lane++)
-            ones[lane] = 1;
+        fault = level_adjoint(&pass, total);
         pass.n_scalings = 1;
         pass.own_scale[0] = kernel->destination;
         pass.ghost_scale[0] = kernel->stencil->ghost_destination;
-        pass.gather_share[0] = ones;
-        s = mixture_run(&pass, &functions, kernel->stencil->patches->backward);
+        pass.gather_share[0] = pass.ones;
+        s = mixture_run(&pass, &functions, kernel->stencil->patches->backward, fault);
     }
     free(room);
-    free(ones);
     free(total);
     return s;
 }

@@ -12,7 +12,7 @@
 #include "monge/kernel.h"
 #include "monge/operator.h"
 
-enum { GENES = 32, ROUNDS = 12 };
+enum { GENES = 32, ROUNDS = 6, REPEATS = 3 };
 
 static const struct kernel_parameters theta = {
     .beta = 0.45, .sigma = 1.4, .tail_weight = 0.2, .tail_length = 3.5, .uniform_weight = 0.1, .permeability = 0.8};
@@ -83,11 +83,12 @@ static void measure(struct task *tasks, int n)
     for (int k = 0; k < n; k++)
         tasks[k].best = INFINITY;
     for (int round = 0; round < ROUNDS; round++)
-        for (int k = 0; k < n; k++) {
-            double start = seconds();
-            tasks[k].run(&tasks[k]);
-            tasks[k].best = fmin(tasks[k].best, seconds() - start);
-        }
+        for (int k = 0; k < n; k++)
+            for (int repeat = 0; repeat < REPEATS; repeat++) { /* as in an iteration, the caches hold what fits */
+                double start = seconds();
+                tasks[k].run(&tasks[k]);
+                tasks[k].best = fmin(tasks[k].best, seconds() - start);
+            }
 }
 
 static double rate(const struct task *task)
