@@ -249,8 +249,8 @@ status block_cyclic_eigen(struct block_cyclic *symmetric, double *values, struct
     double size = 0.0;
     pdsyevd_("V", "L", &n, symmetric->local, &one, &one, symmetric->descriptor, values, vectors->local, &one, &one, vectors->descriptor,
              &size, &query, &int_size, &query, &info);
-    /* the query of ScaLAPACK 2.2 can be short of what pdormtr needs on small grids: twice is safe */
-    int length = 2 * (int)size + 4096, int_length = int_size + 64;
+    /* the query of ScaLAPACK 2.2 is short of what pdormtr needs (about two strips of the block width) when a rank holds no part */
+    int length = 2 * (int)size + 4 * block * (n + block), int_length = int_size + 64;
     double *work = malloc((size_t)length * sizeof *work);
     int *int_work = malloc((size_t)int_length * sizeof *int_work);
     status fault = agree(symmetric->grid->comm, work && int_work ? MONGE_OK : error_memory("eigenvectors", 8.0 * length));

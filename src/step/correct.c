@@ -126,8 +126,8 @@ static status choose_grid(struct correction *c, int64_t n_genes)
             return error_set(MONGE_USAGE, "--grid: %s is not of the form GxS, as 2x2 (gene groups x spot groups)", c->options->grid);
         return grid_new(&c->grid, comm, genes, spots);
     }
-    const double bytes_per_rank = 3e9;
-    return grid_choose(&c->grid, comm, c->section->slide.n_sites, (n_genes + GENE_LANES - 1) / GENE_LANES, GENE_LANES, bytes_per_rank);
+    return grid_choose(&c->grid, comm, c->section->slide.n_sites, (n_genes + GENE_LANES - 1) / GENE_LANES, GENE_LANES,
+                       CORRECT_BYTES_PER_RANK);
 }
 
 /* Totals of genes over all sites (replicated) and of own sites over all genes. */
@@ -496,4 +496,4 @@ static status correct_run(struct section *section, const void *values)
     return fault;
 }
 
-const struct step step_correct = {.options = &correct_options, .run = correct_run};
+const struct step step_correct = {.options = &correct_options, .run = correct_run, .plan = correct_plan};
