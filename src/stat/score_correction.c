@@ -1,0 +1,118 @@
+/* Scores of a correction against the truth: fixed sums over sites, then means over genes. */
+#include "monge/score_correction.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "monge/agree.h"
+#include "monge/exact_sum.h"
+
+static const double kl_floor = 1e-3;
+
+/* Sums over sites that the scores are made of. */
+enum { SQUARE, SQUARE_RAW, TRUTH, RAW, CORRECTED, RAW_ALL, CORRECTED_ALL, N_SUMS };
+
+static void squares(const struct moran_graph *tissue, int lanes, const double *truth, const double *raw, const double *corrected,
+                    double *term)
+{
+    for (int64_t i = 0; i < tissue->sites->n_own; i++)
+        for (int g = 0; g < lanes; g++) {
+            double z = truth[i * lanes + g], x = raw[i * lanes + g], y = corrected[i * lanes + g];
+            double in = tissue->counted[i], *t = term + (i * lanes + g) * N_SUMS;
+            t[SQUARE] = in * (y - z) * (y - z);
+            t[SQUARE_RAW] = in * (x - z) * (x - z);
+            t[TRUTH] = in * (z + kl_floor);
+            t[RAW] = in * (x + kl_floor);
+            t[CORRECTED] = in * (y + kl_floor);
+            t[RAW_ALL] = x;
+            t[CORRECTED_ALL] = y;
+        }
+}
+
+/* term [own x lanes x 2]: p log(p / q) of corrected and raw. sum [lanes x N_SUMS]. */
+static void divergences(const struct moran_graph *tissue, int lanes, const double *truth, const double *raw, const double *corrected,
+                        const double *sum, double *term)
+{
+    for (int64_t i = 0; i < tissue->sites->n_own; i++)
+        for (int g = 0; g < lanes; g++) {
+            const double *s = sum + g * N_SUMS;
+            double *t = term + (i * lanes + g) * 2;
+            double p = (truth[i * lanes + g] + kl_floor) / s[TRUTH];
+            t[0] = tissue->counted[i] ? p * log(p * s[CORRECTED] / (corrected[i * lanes + g] + kl_floor)) : 0.0;
+            t[1] = tissue->counted[i] ? p * log(p * s[RAW] / (raw[i * lanes + g] + kl_floor)) : 0.0;
+        }
+}
+
+static status score_all(const struct moran_graph *tissue, int lanes, const double *truth, const double *raw, const double *corrected,
+                        double *term, double *sum, struct gene_score *score)
+{
+    const struct partition *sites = tissue->sites;
+    double *kl = sum + lanes * N_SUMS, *moran = kl + 2 * lanes;
+    squares(tissue, lanes, truth, raw, corrected, term);
+    status st = exact_field_sum_f64(sites, lanes * N_SUMS, term, NULL, sum);
+    if (st)
+        return st;
+    divergences(tissue, lanes, truth, raw, corrected, sum, term);
+    st = exact_field_sum_f64(sites, lanes * 2, term, NULL, kl);
+    if (!st)
+        st = moran_index(tissue, lanes, corrected, moran);
+    if (!st)
+        st = moran_index(tissue, lanes, raw, moran + lanes);
+    if (!st)
+        st = moran_index(tissue, lanes, truth, moran + 2 * lanes);
+    for (int g = 0; g < lanes && !st; g++) {
+        const double *s = sum + g * N_SUMS, n = (double)tissue->n;
+        double in_tissue = s[CORRECTED] - n * kl_floor;
+        score[g] =
+            (struct gene_score){.rmse = sqrt(s[SQUARE] / n),
+                                .rmse_raw = sqrt(s[SQUARE_RAW] / n),
+                                .kl = kl[2 * g],
+                                .kl_raw = kl[2 * g + 1],
+                                .moran = moran[g],
+                                .moran_raw = moran[lanes + g],
+                                .moran_truth = moran[2 * lanes + g],
+                                .returned = s[CORRECTED_ALL] > 0.0 ? in_tissue / s[CORRECTED_ALL] : 1.0,
+                                .total_error = s[RAW_ALL] > 0.0 ? fabs(s[CORRECTED_ALL] - s[RAW_ALL]) / s[RAW_ALL] : s[CORRECTED_ALL]};
+    }
+    return st;
+}
+
+status score_genes(const struct moran_graph *tissue, int lanes, const double *truth, const double *raw, const double *corrected,
+                   struct gene_score *score)
+{
+    size_t own = (size_t)tissue->sites->n_own, n = (size_t)lanes;
+    double *term = malloc((own * n * N_SUMS + 1) * sizeof *term), *sum = malloc(n * (N_SUMS + 5) * sizeof *sum);
+    status st = agree(tissue->sites->comm, term && sum ? MONGE_OK : error_memory("scores", 8.0 * N_SUMS * (double)(own * n)));
+    if (!st)
+        st = score_all(tissue, lanes, truth, raw, corrected, term, sum, score);
+    free(term);
+    free(sum);
+    return st;
+}
+
+void score_summarise(int64_t n_genes, const struct gene_score *genes, struct correction_score *score)
+{
+    int64_t compared = 0;
+    *score = (struct correction_score){.n_genes = n_genes};
+    for (int64_t g = 0; g < n_genes; g++) {
+        const struct gene_score *one = &genes[g];
+        double share = 1.0 / (double)n_genes;
+        score->rmse += share * one->rmse;
+        score->rmse_raw += share * one->rmse_raw;
+        score->kl += share * one->kl;
+        score->kl_raw += share * one->kl_raw;
+        score->moran += share * one->moran;
+        score->moran_raw += share * one->moran_raw;
+        score->moran_truth += share * one->moran_truth;
+        score->returned += share * one->returned;
+        score->total_error = fmax(score->total_error, one->total_error);
+        if (one->rmse_raw > 0.0) {
+            compared++;
+            score->ratio += one->rmse / one->rmse_raw;
+            score->improved += one->rmse < one->rmse_raw ? 1.0 : 0.0;
+        }
+    }
+    score->ratio = compared ? score->ratio / (double)compared : NAN;
+    score->improved = compared ? score->improved / (double)compared : NAN;
+}
