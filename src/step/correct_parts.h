@@ -3,6 +3,7 @@
 #define CORRECT_PARTS_H
 
 #include "monge/correct.h"
+#include "monge/correct_losses.h"
 #include "monge/correct_model.h"
 #include "monge/exact_sum.h"
 #include "monge/reference.h"
@@ -171,6 +172,9 @@ struct correction {
 
 /* Values at the own sites of one partition of the slide -> the own sites of another. Collective over from->comm. */
 status redistribute(const struct partition *from, const double *own, const struct partition *to, double *to_own);
+
+/* Collective. The losses of X and of layers/corrected (L_fit is left to the readout). */
+status correct_measure_losses(struct correction *c, struct correct_losses *before, struct correct_losses *after);
 
 /* Collective. With a known truth (section->truth): scores the layers against it; log and uns/monge/correct/accuracy. */
 status correct_score_truth(struct correction *c);

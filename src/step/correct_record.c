@@ -343,6 +343,20 @@ static void record_checks(struct recorder *r, const struct correction *c, const 
     real(r, UNS "moved", signs->moved);
 }
 
+/* The losses are reported, not optimised: see docs/correct.md. before->fit may be NaN. */
+static void record_losses(struct recorder *r, const struct correct_losses *before, const struct correct_losses *after)
+{
+    static const char *const names[] = {"L_image", "SSIM", "gradient", "TV", "L_out", "L_out, counts", "L_moran", "L_fit"};
+    const double b[] = {before->image, before->ssim,    before->gradient, before->tv,
+                        before->out,   before->out_raw, before->moran,    before->fit};
+    const double a[] = {after->image, after->ssim, after->gradient, after->tv, after->out, after->out_raw, after->moran, after->fit};
+    enum { ALL = 8, WITHOUT_IMAGE = 4 };
+    int first = isnan(before->image) ? WITHOUT_IMAGE : 0;
+    texts(r, UNS "losses/name", ALL - first, names + first);
+    array(r, UNS "losses/before", ALL - first, b + first);
+    array(r, UNS "losses/after", ALL - first, a + first);
+}
+
 /* Seconds per phase of every rank, so that the report shows the imbalance. */
 static status record_phases(struct recorder *r, MPI_Comm comm)
 {
@@ -411,7 +425,11 @@ status correct_record(struct correction *c)
     double returned_before = sums[0] / fmax(sums[1], 1.0);
     summarise(c, &signs, returned_before, sums[1]);
 
-    if (c->section->truth.n_rows)
+    struct correct_losses before, after;
+    fault = correct_measure_losses(c, &before, &after);
+    before.fit = NAN;
+    after.fit = signs.fit_loss;
+    if (!fault && c->section->truth.n_rows)
         fault = correct_score_truth(c);
     if (fault)
         return fault;
@@ -428,6 +446,7 @@ status correct_record(struct correction *c)
     record_capture(&r, &c->capture);
     record_selection(&r, &c->selection);
     record_checks(&r, c, &signs);
+    record_losses(&r, &before, &after);
     record_options(&r, c->options);
     const char *const *warnings;
     int n = log_warnings(&warnings);
