@@ -129,6 +129,10 @@ static status choose_grid(struct correction *c, int64_t n_genes)
             return error_set(MONGE_USAGE, "--grid: %s is not of the form GxS, as 2x2 (gene groups x spot groups)", c->options->grid);
         return grid_new(&c->grid, comm, genes, spots);
     }
+    if (c->options->formulation == FORMULATION_SEED) { /* genes stay whole */
+        MPI_Comm_size(comm, &genes);
+        return grid_new(&c->grid, comm, genes, 1);
+    }
     return grid_choose(&c->grid, comm, c->section->slide.n_sites, (n_genes + GENE_LANES - 1) / GENE_LANES, GENE_LANES,
                        CORRECT_BYTES_PER_RANK);
 }
@@ -498,26 +502,31 @@ void correct_fit_free(struct correct_fit *fit)
     lowrank_free(&fit->model);
 }
 
+/* The default formulation, step by step. */
+static status correct_map(struct correction *c)
+{
+    status fault = fit_kernel(c);
+    if (!fault) {
+        set_strength(c, c->options->strength == STRENGTH_CAUTIOUS);
+        fault = estimate_capture(c);
+    }
+    if (!fault)
+        fault = load_reference(c);
+    if (!fault)
+        fault = choose(c);
+    if (!fault) {
+        judge(c);
+        fault = correct_with_guard(c);
+    }
+    return fault ? fault : correct_record(c);
+}
+
 static status correct_run(struct section *section, const void *values)
 {
     struct correction c = {.section = section, .options = values, .beta_factor = 1.0};
     status fault = prepare(&c);
     if (!fault)
-        fault = fit_kernel(&c);
-    if (!fault) {
-        set_strength(&c, c.options->strength == STRENGTH_CAUTIOUS);
-        fault = estimate_capture(&c);
-    }
-    if (!fault)
-        fault = load_reference(&c);
-    if (!fault)
-        fault = choose(&c);
-    if (!fault) {
-        judge(&c);
-        fault = correct_with_guard(&c);
-    }
-    if (!fault)
-        fault = correct_record(&c);
+        fault = c.options->formulation == FORMULATION_SEED ? correct_literal(&c) : correct_map(&c);
     phase_begin(NULL);
     correction_free(&c);
     return fault;

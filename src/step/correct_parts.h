@@ -6,6 +6,7 @@
 #include "monge/correct_losses.h"
 #include "monge/correct_model.h"
 #include "monge/exact_sum.h"
+#include "monge/recorder.h"
 #include "monge/reference.h"
 #include "monge/thinning.h"
 
@@ -178,6 +179,15 @@ status correct_measure_losses(struct correction *c, struct correct_losses *befor
 
 /* Collective. With a known truth (section->truth): scores the layers against it; log and uns/monge/correct/accuracy. */
 status correct_score_truth(struct correction *c);
+
+/* Collective. Adds a layer made of the corrected and the passed-through columns. */
+status correct_add_layer(struct correction *c, const char *name, const struct sparse_columns *corrected, const struct sparse_columns *rest,
+                         bool integer);
+/* losses/{name,before,after}: reported, not optimised. before->fit may be NaN. */
+void correct_record_losses(struct recorder *r, const struct correct_losses *before, const struct correct_losses *after);
+
+/* Collective. --formulation seed: the literal formulation (monge/correct_seed.h), rounded, with its record. */
+status correct_literal(struct correction *c);
 
 /* Collective. Adds layers, var and obs columns and the record in uns/monge/correct to the section. */
 status correct_record(struct correction *c);
