@@ -165,6 +165,9 @@ struct correction {
 /* Values at the own sites of one partition of the slide -> the own sites of another. Collective over from->comm. */
 status redistribute(const struct partition *from, const double *own, const struct partition *to, double *to_own);
 
+/* Collective. With a known truth (section->truth): scores the layers against it; log and uns/monge/correct/accuracy. */
+status correct_score_truth(struct correction *c);
+
 /* Collective. Adds layers, var and obs columns and the record in uns/monge/correct to the section. */
 status correct_record(struct correction *c);
 
