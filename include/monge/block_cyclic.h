@@ -11,6 +11,7 @@
 
 /* The process grid of BLACS: as square as the number of ranks allows. */
 struct blacs_grid {
+    MPI_Comm comm; /* not owned */
     int context;
     int n_rows, n_cols; /* processes */
     int row, col;       /* this one */
@@ -35,6 +36,11 @@ void block_cyclic_free(struct block_cyclic *matrix);
 void block_cyclic_scatter(struct block_cyclic *matrix, const double *dense);
 /* Columns [first, first + count) as dense [n_rows][count], row-major, on all ranks. */
 status block_cyclic_gather(const struct block_cyclic *matrix, int first, int count, MPI_Comm comm, double *dense);
+
+/* To and from rows dealt over the ranks in consecutive ranges, in rank order: rows [n_own][n_cols], row-major; the n_own of all ranks
+ * add up to n_rows (MONGE_INTERNAL otherwise). No rank holds more than its share of either form. */
+status block_cyclic_from_rows(struct block_cyclic *matrix, int n_own, const double *rows);
+status block_cyclic_to_rows(const struct block_cyclic *matrix, int n_own, double *rows);
 
 /* c = op(a) op(b), op = transpose where asked. pdgemm. */
 void block_cyclic_product(const struct block_cyclic *a, int transpose_a, const struct block_cyclic *b, int transpose_b,

@@ -1,6 +1,6 @@
 /* Sums that do not depend on the order or the number of ranks.
  *
- * A value is cut to a multiple of 2^-EXACT_SCALE and split into 40-bit digits held in 64-bit integers; integer addition is
+ * A value is cut to a multiple of 2^-72 and split into 40-bit digits held in 64-bit integers; integer addition is
  * associative, so MPI may add them in any order. Range: |sum| < 2^63; resolution 2^-72. NaN or infinity poisons the sum,
  * which then reads as NaN. (Same purpose as Demmel & Nguyen 2015, "Parallel reproducible summation".) */
 #ifndef MONGE_EXACT_SUM_H
@@ -39,6 +39,8 @@ struct array_sum {
     int64_t *high; /* n */
     int64_t *low;  /* n */
     int64_t portions;
+    double bound;
+    int64_t beyond; /* values that were not finite or exceeded the bound: array_sum_finish refuses them on all ranks */
 };
 status array_sum_new(struct array_sum *sum, int64_t n, double bound);
 void array_sum_add(struct array_sum *sum, const double *portion);

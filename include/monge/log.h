@@ -29,7 +29,7 @@ const char *phase_name(int i);
 double phase_seconds(int i);
 void phase_reset(void);
 
-double wall_seconds(void); /* monotonic */
+double wall_seconds(void);      /* monotonic */
 double peak_memory_bytes(void); /* of this process */
 
 #endif

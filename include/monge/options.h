@@ -63,7 +63,7 @@ status options_set_list(const struct option_table *table, void *values, const ch
 int options_find(const struct option_table *table, const char *name);
 
 /* Parses argv: options of the table anywhere, `--name value` or `--name=value`; the rest, in order, to positional [argc]. A switch
- * is `--name` or `--no-name`: a BOOL, or a CHOICE that has "on" or "off" among its choices (which may also be given a value). */
+ * is `--name` or `--no-name`: a BOOL, or a CHOICE with on and off, or yes and no, among its choices (which may also be given a value). */
 status options_parse(const struct option_table *table, void *values, int argc, char **argv, const char **positional, int *n_positional);
 
 /* The same over several tables at once, e.g. those of the program and of a step. */

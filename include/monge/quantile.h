@@ -35,7 +35,8 @@ struct smooth_quantile {
     double density_sum; /* sum_k phi((Q - x_k) / h) */
 };
 struct smooth_quantile quantile_smooth(const struct quantile_sample *sample, double level, double bandwidth);
-double quantile_smooth_by_value(const struct smooth_quantile *quantile, double x_i); /* dQ/dx_i */
+double quantile_smooth_level(const struct quantile_sample *sample, double t, double bandwidth); /* F_h(t): the inverse */
+double quantile_smooth_by_value(const struct smooth_quantile *quantile, double x_i);            /* dQ/dx_i */
 
 /* b_i = sigma(steepness (x_i - Q) / range) x_i; range <= 0: b = x. */
 void soft_threshold(int64_t n, const double *x, double threshold, double range, double steepness, double *b);

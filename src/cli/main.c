@@ -11,12 +11,15 @@
 #include "monge/guard.h"
 #include "monge/log.h"
 #include "monge/pipeline.h"
+#include "monge/report.h"
 #include "monge/simulate.h"
 #include "monge/tempfile.h"
 #include "monge/verb.h"
 
 static const struct verb verbs[] = {
     {.options = &simulate_options, .shared = &options_with_create, .run = verb_step, .create = simulate_section},
+    {.shared = &options_with_step, .run = verb_step, .step = &step_correct},
+    {.options = &report_options, .run = verb_conclude, .conclude = report_write},
     {.options = &options_info, .shared = &options_with_info, .run = verb_info},
     {.options = &options_run, .shared = &options_with_run, .keys = &options_job, .run = verb_run},
     {.options = &options_help, .run = verb_help},

@@ -52,9 +52,24 @@ static status write_echo(const struct job *job, const char *input, const char *o
     return done;
 }
 
+/* A step that reads finished outputs would write the files of all sections to the one name that it is given. */
+static status check_concluding_steps(const struct job *job)
+{
+    for (int i = 0; i < job->n_steps; i++) {
+        const struct option_table *table = verb_options(job->steps[i].verb);
+        int output = options_find(table, "output");
+        if (job->steps[i].verb->conclude && output >= 0 && !options_unset(table, job->steps[i].values, output))
+            return error_set(MONGE_USAGE, "%s: %s can have no output in a job with several inputs; leave it out to have one beside each",
+                             job->path, table->verb);
+    }
+    return MONGE_OK;
+}
+
 /* Two inputs must not go to one output. */
 static status check_outputs(const struct job *job, char *const *outputs, int n)
 {
+    if (n > 1 && check_concluding_steps(job) != MONGE_OK)
+        return error_code();
     for (int i = 0; i < n; i++) {
         for (int j = 0; j < i; j++)
             if (!strcmp(outputs[i], outputs[j]))

@@ -318,20 +318,24 @@ static bool has_choice(const struct option *option, const char *text)
     return false;
 }
 
-/* What a name alone means: "--fast" true, "--mean-layer" on where on is a choice and `next` is none; NULL: it needs a value. */
+/* The word of a choice that switches on or off, or NULL. */
+static const char *switch_word(const struct option *option, const char *first, const char *second)
+{
+    return has_choice(option, first) ? first : has_choice(option, second) ? second : NULL;
+}
+
+/* What a name alone means: "--fast" true, "--mean-layer" yes where yes is a choice and `next` is none; NULL: it needs a value. */
 static const char *value_of_name_alone(const struct option *option, const char *next)
 {
     if (option->type == OPTION_BOOL)
         return "true";
-    return has_choice(option, "on") && !has_choice(option, next) ? "on" : NULL;
+    return has_choice(option, next) ? NULL : switch_word(option, "on", "yes");
 }
 
 /* What "--no-NAME" means, or NULL if NAME cannot be denied. */
 static const char *value_of_denial(const struct option *option)
 {
-    if (option->type == OPTION_BOOL)
-        return "false";
-    return has_choice(option, "off") ? "off" : NULL;
+    return option->type == OPTION_BOOL ? "false" : switch_word(option, "off", "no");
 }
 
 /* argument: "--name", "--name=text" or "--no-name"; next: the argument after it or NULL; *used: 1 if next was the value */

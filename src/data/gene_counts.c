@@ -1,7 +1,8 @@
 /* Counts by gene: from the Section's rows over all ranks to columns over the process grid, and back.
  *
- * One all-to-all of (gene, site, value) entries each way. Sources hold ascending ranges of sites and send them in order, so the
- * entries of a gene arrive ascending; on the way back a counting sort by gene, then by row, orders the rows. */
+ * All-to-alls of (gene, site, value) entries each way, in rounds of at most AT_ONCE entries per sender. Sources hold ascending
+ * ranges of sites and send them in order, so the entries of a gene end up ascending; on the way back a counting sort by gene,
+ * then by row, orders the rows. */
 #include "monge/gene_counts.h"
 
 #include <limits.h>
@@ -16,13 +17,31 @@ struct entry {
     float value;
 };
 
+struct deal; /* which gene goes where, below */
+
 /* ---- moving entries ---- */
+
+enum { AT_ONCE = 1 << 18 }; /* entries a rank sends in one round: 3 MB */
+
+/* What a rank sends: the entries start[0] .. start[n_lines] of its rows or columns. */
+struct stream {
+    const struct gene_counts *columns;
+    const struct section *section;
+    const struct deal *deal;
+    int64_t n_lines;
+    const int64_t *start; /* n_lines + 1 */
+    const int32_t *index; /* genes of rows, local sites of columns */
+    const float *value;
+    /* Entry k of a line: its destination, or -1 if it stays behind. */
+    int (*entry)(const struct stream *stream, int64_t line, int64_t k, struct entry *entry);
+};
 
 struct mail {
     int size;
-    int *count, *at; /* size: entries to each rank, and where they begin */
-    int *arrived_count, *arrived_at;
-    struct entry *out, *in;
+    int *count, *at;         /* size: entries of this round to each rank, and where they begin in `out` */
+    int *arriving, *arrival; /* size: the same for `in` */
+    struct entry *out;       /* one round */
+    struct entry *in;        /* n_in: everything, ordered by sender and then as sent */
     int64_t n_in;
 };
 
@@ -38,53 +57,95 @@ static status mail_new(struct mail *mail, int size)
     memset(mail, 0, sizeof *mail);
     mail->size = size;
     mail->count = calloc(4 * (size_t)size, sizeof(int));
-    if (!mail->count)
-        return error_memory("the transposition of the counts", 16.0 * size);
+    mail->out = malloc(AT_ONCE * sizeof *mail->out);
+    if (!mail->count || !mail->out)
+        return error_memory("the transposition of the counts", 16.0 * size + 12.0 * AT_ONCE);
     mail->at = mail->count + size;
-    mail->arrived_count = mail->at + size;
-    mail->arrived_at = mail->arrived_count + size;
+    mail->arriving = mail->at + size;
+    mail->arrival = mail->arriving + size;
     return MONGE_OK;
 }
 
-/* After count is known: room for what leaves; `at` becomes the write position of each rank's part. */
-static status mail_open(struct mail *mail)
+/* Counts the entries in [from, end) for each destination or, with `out`, writes them at the destinations' positions. */
+static void walk(const struct stream *stream, int64_t from, int64_t end, int *count, struct entry *out)
 {
-    int64_t n = 0;
-    for (int r = 0; r < mail->size; r++) {
-        mail->at[r] = (int)n;
-        n += mail->count[r];
-        if (n > INT_MAX)
-            return error_set(MONGE_INTERNAL, "more than 2^31 counts on one rank; use more ranks");
+    int64_t line = 0, high = stream->n_lines; /* the line of `from` is in [line, high) */
+    while (high - line > 1) {
+        int64_t middle = (line + high) / 2;
+        if (stream->start[middle] <= from)
+            line = middle;
+        else
+            high = middle;
     }
-    mail->out = malloc(((size_t)n + 1) * sizeof *mail->out);
-    return mail->out ? MONGE_OK : error_memory("the transposition of the counts", 12.0 * (double)n);
+    for (int64_t k = from; k < end; k++) {
+        while (stream->start[line + 1] <= k)
+            line++;
+        struct entry entry;
+        int to = stream->entry(stream, line, k, &entry);
+        if (to < 0)
+            continue;
+        if (out)
+            out[count[to]] = entry;
+        count[to]++;
+    }
 }
 
-/* Collective. Delivers; entries of lower ranks stand first. */
-static status mail_deliver(struct mail *mail, MPI_Comm comm)
+/* Collective. Makes room for all that will arrive; `arrival` becomes the position of each sender's first entry. */
+static status mail_announce(struct mail *mail, const struct stream *stream, MPI_Comm comm)
 {
-    for (int r = 0; r < mail->size; r++)
-        mail->at[r] -= mail->count[r]; /* back from the write positions */
-    MPI_Alltoall(mail->count, 1, MPI_INT, mail->arrived_count, 1, MPI_INT, comm);
-    status fault = MONGE_OK;
+    int64_t n = stream->start[stream->n_lines];
+    status fault = n > INT_MAX ? error_set(MONGE_INTERNAL, "more than 2^31 counts on one rank; use more ranks") : MONGE_OK;
+    if (!fault)
+        walk(stream, 0, n, mail->count, NULL);
+    fault = agree(comm, fault);
+    if (fault)
+        return fault;
+    MPI_Alltoall(mail->count, 1, MPI_INT, mail->arriving, 1, MPI_INT, comm);
     for (int r = 0; r < mail->size; r++) {
-        mail->arrived_at[r] = (int)mail->n_in;
-        mail->n_in += mail->arrived_count[r];
-        if (mail->n_in > INT_MAX)
-            fault = error_set(MONGE_INTERNAL, "more than 2^31 counts on one rank; use more ranks");
+        mail->arrival[r] = (int)(mail->n_in < INT_MAX ? mail->n_in : INT_MAX);
+        mail->n_in += mail->arriving[r];
     }
+    if (mail->n_in > INT_MAX)
+        fault = error_set(MONGE_INTERNAL, "more than 2^31 counts on one rank; use more ranks");
     if (!fault) {
         mail->in = malloc(((size_t)mail->n_in + 1) * sizeof *mail->in);
         if (!mail->in)
             fault = error_memory("the transposition of the counts", 12.0 * (double)mail->n_in);
     }
-    fault = agree(comm, fault);
+    return agree(comm, fault);
+}
+
+/* Collective. Sends the entries in [from, end) and moves the senders' positions on. */
+static void mail_round(struct mail *mail, const struct stream *stream, int64_t from, int64_t end, MPI_Datatype type, MPI_Comm comm)
+{
+    memset(mail->count, 0, (size_t)mail->size * sizeof *mail->count);
+    walk(stream, from, end, mail->count, NULL);
+    for (int r = 0, sum = 0; r < mail->size; sum += mail->count[r++])
+        mail->at[r] = sum;
+    MPI_Alltoall(mail->count, 1, MPI_INT, mail->arriving, 1, MPI_INT, comm);
+    walk(stream, from, end, mail->at, mail->out);
+    for (int r = 0; r < mail->size; r++)
+        mail->at[r] -= mail->count[r];
+    MPI_Alltoallv(mail->out, mail->count, mail->at, type, mail->in, mail->arriving, mail->arrival, type, comm);
+    for (int r = 0; r < mail->size; r++)
+        mail->arrival[r] += mail->arriving[r];
+}
+
+/* Collective. Delivers everything to mail->in; entries of lower ranks stand first. */
+static status mail_deliver(struct mail *mail, const struct stream *stream, MPI_Comm comm)
+{
+    status fault = mail_announce(mail, stream, comm);
     if (fault)
         return fault;
+    int64_t n = stream->start[stream->n_lines], rounds = (n + AT_ONCE - 1) / AT_ONCE;
+    MPI_Allreduce(MPI_IN_PLACE, &rounds, 1, MPI_INT64_T, MPI_MAX, comm);
     MPI_Datatype type;
     MPI_Type_contiguous(sizeof(struct entry), MPI_BYTE, &type);
     MPI_Type_commit(&type);
-    MPI_Alltoallv(mail->out, mail->count, mail->at, type, mail->in, mail->arrived_count, mail->arrived_at, type, comm);
+    for (int64_t round = 0; round < rounds; round++) {
+        int64_t from = round * AT_ONCE < n ? round * AT_ONCE : n, end = n - from < AT_ONCE ? n : from + AT_ONCE;
+        mail_round(mail, stream, from, end, type, comm);
+    }
     MPI_Type_free(&type);
     free(mail->out);
     mail->out = NULL;
@@ -216,30 +277,14 @@ static int grid_rank(const struct gene_counts *columns, const struct deal *deal,
     return group * columns->grid->n_spot_groups + partition_owner(&columns->sites, site);
 }
 
-static status send_rows(struct mail *mail, const struct gene_counts *columns, const struct deal *deal, const struct section *section)
+static int row_entry(const struct stream *stream, int64_t row, int64_t k, struct entry *entry)
 {
-    const struct sparse_rows *rows = &section->counts;
-    for (int pass = 0; pass < 2; pass++) {
-        for (int64_t i = 0; i < rows->n_rows; i++) {
-            int64_t site = section->sites.first + i;
-            for (int64_t k = rows->start[i]; k < rows->start[i + 1]; k++) {
-                int32_t gene = rows->column[k];
-                if (deal->place[gene] < 0 || !(rows->value[k] > 0.0f))
-                    continue;
-                int to = grid_rank(columns, deal, gene, site);
-                if (pass == 0)
-                    mail->count[to]++;
-                else
-                    mail->out[mail->at[to]++] = (struct entry){gene, (int32_t)site, rows->value[k]};
-            }
-        }
-        if (pass == 0) {
-            status fault = mail_open(mail);
-            if (fault)
-                return fault;
-        }
-    }
-    return MONGE_OK;
+    int32_t gene = stream->index[k];
+    int64_t site = stream->section->sites.first + row;
+    if (stream->deal->place[gene] < 0 || !(stream->value[k] > 0.0f))
+        return -1;
+    *entry = (struct entry){gene, (int32_t)site, stream->value[k]};
+    return grid_rank(stream->columns, stream->deal, gene, site);
 }
 
 static status build_columns(struct gene_counts *columns, const struct mail *mail, int64_t n_genes_section)
@@ -286,12 +331,13 @@ status gene_counts_new(struct gene_counts *columns, const struct section *sectio
         fault = agree(grid->comm, take_own(columns, &deal));
     if (!fault) {
         fault = mail_new(&mail, grid->n_gene_groups * grid->n_spot_groups);
-        if (!fault)
-            fault = send_rows(&mail, columns, &deal, section);
         fault = agree(grid->comm, fault);
     }
-    if (!fault)
-        fault = mail_deliver(&mail, grid->comm);
+    if (!fault) {
+        const struct sparse_rows *rows = &section->counts;
+        struct stream stream = {columns, section, &deal, rows->n_rows, rows->start, rows->column, rows->value, row_entry};
+        fault = mail_deliver(&mail, &stream, grid->comm);
+    }
     if (!fault)
         fault = agree(grid->comm, build_columns(columns, &mail, section->n_genes));
     if (!fault)
@@ -318,26 +364,11 @@ void gene_counts_free(struct gene_counts *columns)
 
 /* ---- columns -> rows ---- */
 
-static status send_columns(struct mail *mail, const struct gene_counts *columns, const int64_t *start, const int32_t *site,
-                           const float *value, const struct section *section)
+static int column_entry(const struct stream *stream, int64_t gene, int64_t k, struct entry *entry)
 {
-    for (int pass = 0; pass < 2; pass++) {
-        for (int64_t g = 0; g < columns->n_genes; g++)
-            for (int64_t k = start[g]; k < start[g + 1]; k++) {
-                int64_t global = columns->sites.first + site[k];
-                int to = partition_owner(&section->sites, global);
-                if (pass == 0)
-                    mail->count[to]++;
-                else
-                    mail->out[mail->at[to]++] = (struct entry){columns->gene[g], (int32_t)global, value[k]};
-            }
-        if (pass == 0) {
-            status fault = mail_open(mail);
-            if (fault)
-                return fault;
-        }
-    }
-    return MONGE_OK;
+    int64_t site = stream->columns->sites.first + stream->index[k];
+    *entry = (struct entry){stream->columns->gene[gene], (int32_t)site, stream->value[k]};
+    return partition_owner(&stream->section->sites, site);
 }
 
 /* Entries in any order -> rows with ascending genes: stable counting sorts by gene, then by row. */
@@ -384,12 +415,10 @@ status gene_counts_to_rows(const struct gene_counts *columns, const int64_t *sta
     MPI_Comm comm = columns->grid->comm;
     struct mail mail;
     memset(rows, 0, sizeof *rows);
-    status fault = mail_new(&mail, section->sites.size);
+    struct stream stream = {columns, section, NULL, columns->n_genes, start, site, value, column_entry};
+    status fault = agree(comm, mail_new(&mail, section->sites.size));
     if (!fault)
-        fault = send_columns(&mail, columns, start, site, value, section);
-    fault = agree(comm, fault);
-    if (!fault)
-        fault = mail_deliver(&mail, comm);
+        fault = mail_deliver(&mail, &stream, comm);
     if (!fault)
         fault = agree(comm, build_rows(rows, &mail, section));
     mail_free(&mail);

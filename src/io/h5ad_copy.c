@@ -21,7 +21,7 @@ struct copying {
 
 static status failed(const struct copying *c, const char *name)
 {
-    return error_set(MONGE_IO, "%s: cannot copy %s%s to %s (%s)", c->from_path, c->group, name, c->to_path, h5_reason());
+    return error_set(MONGE_IO, "%s: cannot copy %s%s to %s (%s); is the disk full?", c->from_path, c->group, name, c->to_path, h5_reason());
 }
 
 enum fate { COPIED, REPLACED, ENTERED };

@@ -49,7 +49,8 @@ static status write_range(const struct parallel_file *file, const char *name, hi
     if (s != MONGE_OK)
         return s;
     hid_t dataset = H5Dopen2(file->id, name, H5P_DEFAULT);
-    s = agree(comm, dataset < 0 ? error_set(MONGE_IO, "%s: cannot open %s (%s)", file->path, name, h5_reason()) : MONGE_OK);
+    s = agree(comm,
+              dataset < 0 ? error_set(MONGE_IO, "%s: cannot write %s (%s); is the disk full?", file->path, name, h5_reason()) : MONGE_OK);
     size_t record = H5Tget_size(type) * (size_t)width;
     int64_t step = (int64_t)(PASS_BYTES / record) + 1, passes = (n + step - 1) / step;
     MPI_Allreduce(MPI_IN_PLACE, &passes, 1, MPI_INT64_T, MPI_MAX, comm);

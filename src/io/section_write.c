@@ -4,7 +4,9 @@
  *      .h5ad, an empty AnnData); everything small and replicated (var, varm, uns); datasets of final size for the rest;
  *   2. all ranks, parallel HDF5: rows travel from slide order to file order, collective writes of X, layers, obs, obsm;
  *   3. rank 0: to disk, rename. A failure anywhere removes the temporary file on the way out.
- * Making every object in step 1 leaves only H5Dwrite to be collective, so that a failing rank is found by agree(). */
+ * Making every object in step 1 leaves only H5Dwrite to be collective, so that a failing rank is found by agree(). One failure
+ * cannot be found so: when a disk fills up under a collective MPI-IO write, ranks may wait for each other for ever. Hence step 1
+ * ends by reserving the space of all that step 2 will write. */
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -12,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "h5_util.h"
@@ -373,6 +376,44 @@ static status check_place(const char *path)
     return MONGE_OK;
 }
 
+/* The most that step 2 can write: everything uncompressed, and 1 per cent for the chunk indices. */
+static double bytes_to_come(const struct output *out)
+{
+    const struct section *section = out->section;
+    double spots = (double)section->n_spots, bytes = out->copies ? 0.0 : spots * (double)out->name_width;
+    for (int k = 0; k < out->n_items; k++) {
+        const struct result *r = out->items[k];
+        if (r->sparse.start)
+            bytes += 8.0 * (double)out->n_entries[k] + 8.0 * spots;
+        else if (begins(r->path, "obs"))
+            bytes += 8.0 * spots * (double)(r->n_dims == 2 ? r->dims[1] : 1);
+    }
+    return 1.01 * bytes + 65536.0 * (out->n_items + 1);
+}
+
+/* Takes the blocks now, beyond the end of the file; publish() gives back what was not needed. */
+static status reserve(const struct output *out)
+{
+    double bytes = bytes_to_come(out);
+    struct stat about;
+    struct statvfs disk;
+    int descriptor = open(out->temporary, O_WRONLY), refused = descriptor < 0 || fstat(descriptor, &about) != 0;
+    if (!refused && fallocate(descriptor, FALLOC_FL_KEEP_SIZE, 0, about.st_size + (off_t)bytes) != 0) {
+        refused = errno != EOPNOTSUPP && errno != ENOSYS && errno != EINTR;
+        if (!refused && fstatvfs(descriptor, &disk) == 0 && bytes > (double)disk.f_bavail * (double)disk.f_frsize) {
+            refused = 1; /* a network disk that reserves nothing but knows its free space */
+            errno = ENOSPC;
+        }
+    }
+    status s = MONGE_OK;
+    if (refused)
+        s = error_set(MONGE_IO, "%s: up to %.1f MB are to be written (%s); is the disk full?", out->temporary, bytes / 1e6,
+                      strerror(errno));
+    if (descriptor >= 0)
+        close(descriptor);
+    return s;
+}
+
 static status make_file(const struct output *out)
 {
     status s = check_place(out->path);
@@ -394,7 +435,8 @@ static status make_file(const struct output *out)
         H5Fclose(file);
         return s;
     }
-    return h5_close_written(file, out->temporary);
+    s = h5_close_written(file, out->temporary);
+    return s == MONGE_OK ? reserve(out) : s;
 }
 
 /* --- step 2: all ranks ------------------------------------------------------------------------------------------------- */
@@ -420,7 +462,8 @@ static status fill_file(const struct output *out)
     hid_t properties = access_properties(order.size > 1, section->comm);
     file.id = H5Fopen(out->temporary, H5F_ACC_RDWR, properties);
     H5Pclose(properties);
-    s = agree(section->comm, file.id < 0 ? error_set(MONGE_IO, "%s: cannot be opened (%s)", out->temporary, h5_reason()) : MONGE_OK);
+    s = agree(section->comm,
+              file.id < 0 ? error_set(MONGE_IO, "%s: cannot be written (%s); is the disk full?", out->temporary, h5_reason()) : MONGE_OK);
     if (s == MONGE_OK && !out->copies)
         s = parallel_write_spot_names(&file);
     for (int k = 0; k < out->n_items && s == MONGE_OK; k++)
@@ -437,8 +480,10 @@ static status fill_file(const struct output *out)
 
 static status publish(const struct output *out)
 {
-    int descriptor = open(out->temporary, O_RDONLY);
-    int refused = descriptor < 0 || fsync(descriptor) != 0; /* network disks report a full disk only now */
+    struct stat about;
+    int descriptor = open(out->temporary, O_WRONLY);
+    int refused = descriptor < 0 || fstat(descriptor, &about) != 0 || ftruncate(descriptor, about.st_size) != 0 ||
+                  fsync(descriptor) != 0; /* network disks report a full disk only now */
     if (descriptor >= 0)
         close(descriptor);
     if (refused)

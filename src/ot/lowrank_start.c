@@ -64,9 +64,9 @@ static status clustering_new(struct clustering *c, const struct kernel *kernel, 
     return MONGE_OK;
 }
 
-static bool in_tissue(const struct clustering *c, int64_t own_site)
+static bool is_source(const struct clustering *c, int64_t own_site)
 {
-    return c->kernel->slide->kind[c->columns->sites.first + own_site] == SITE_TISSUE;
+    return c->kernel->source[own_site] > 0.0;
 }
 
 static int falling(const void *a, const void *b)
@@ -75,14 +75,14 @@ static int falling(const void *a, const void *b)
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
-/* The START_GENES deepest genes in tissue, and all that tie with the last. */
+/* The START_GENES deepest genes at the sources, and all that tie with the last. */
 static status choose_candidates(struct clustering *c)
 {
     const struct gene_counts *columns = c->columns;
     double *total = c->inverse;
     for (int64_t g = 0; g < columns->n_genes; g++)
         for (int64_t t = columns->start[g]; t < columns->start[g + 1]; t++)
-            total[g] += in_tissue(c, columns->site[t]) ? (double)columns->count[t] : 0.0;
+            total[g] += is_source(c, columns->site[t]) ? (double)columns->count[t] : 0.0;
     MPI_Allreduce(MPI_IN_PLACE, total, (int)columns->n_genes, MPI_DOUBLE, MPI_SUM, columns->grid->spot_comm); /* integers: exact */
     status st = gene_counts_gather(columns, c->n_genes, 1, total, 0.0, c->everyone);
     if (st)
@@ -98,7 +98,7 @@ static status choose_candidates(struct clustering *c)
 
 static double shape(const struct clustering *c, int64_t gene, int64_t entry)
 {
-    return in_tissue(c, c->columns->site[entry]) ? sqrt((double)c->columns->count[entry] * c->inverse[gene]) : 0.0;
+    return is_source(c, c->columns->site[entry]) ? sqrt((double)c->columns->count[entry] * c->inverse[gene]) : 0.0;
 }
 
 /* dot[g][k] = shape_g . centre_k for factors [first, end); both have norm <= 1. */
@@ -237,14 +237,17 @@ static status cluster_genes(struct clustering *c, uint64_t seed)
 static status start_sources(struct clustering *c, double *u)
 {
     int64_t own = c->columns->sites.n_own;
-    double norm[c->lanes], tissue = (double)slide_count(c->kernel->slide, SITE_TISSUE);
+    double norm[c->lanes], sources = 0.0;
+    for (int64_t i = 0; i < own; i++)
+        sources += c->kernel->source[i];
+    MPI_Allreduce(MPI_IN_PLACE, &sources, 1, MPI_DOUBLE, MPI_SUM, c->columns->sites.comm); /* a count: exact */
     for (int64_t i = 0; i < own * c->lanes; i++)
         c->square[i] = c->centre[i] * c->centre[i];
     status st = exact_field_sum_f64(&c->columns->sites, c->lanes, c->square, NULL, norm);
     for (int64_t i = 0; i < own && !st; i++)
-        for (int k = 0; k < c->rank && in_tissue(c, i); k++) {
-            double part = norm[k] > 0.0 ? c->square[i * c->lanes + k] / norm[k] : 1.0 / tissue;
-            u[i * c->lanes + k] = 0.5 * part + 0.5 / tissue;
+        for (int k = 0; k < c->rank && is_source(c, i); k++) {
+            double part = norm[k] > 0.0 ? c->square[i * c->lanes + k] / norm[k] : 1.0 / sources;
+            u[i * c->lanes + k] = 0.5 * part + 0.5 / sources;
         }
     return st;
 }

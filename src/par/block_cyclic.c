@@ -2,6 +2,7 @@
 #include "monge/block_cyclic.h"
 
 #include <limits.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +32,7 @@ status blacs_grid_new(struct blacs_grid *grid, MPI_Comm comm)
     for (int r = 1; r * r <= size; r++)
         if (size % r == 0)
             rows = r;
+    grid->comm = comm;
     int handle = Csys2blacs_handle(comm);
     grid->context = handle;
     Cblacs_gridinit(&grid->context, "Row", rows, size / rows);
@@ -102,6 +104,136 @@ status block_cyclic_gather(const struct block_cyclic *matrix, int first, int cou
     return MONGE_OK;
 }
 
+/* ---- rows dealt over ranks ---- */
+
+/* How many of the indices below i belong to a process. */
+static int below(int i, int process, int n_processes)
+{
+    int cycle = block * n_processes, rest = i % cycle - process * block;
+    return i / cycle * block + (rest < 0 ? 0 : rest < block ? rest : block);
+}
+
+/* Counts and places of the two sides of a redistribution, and its buffers. Either way a pair of ranks exchanges the sub-matrix of the
+ * one's rows and the other's local rows and columns, row after row. */
+struct deal {
+    int *first;                    /* size + 1: first row of each rank */
+    int *dense_count, *dense_at;   /* size: this rank's rows for each process */
+    int *cyclic_count, *cyclic_at; /* size: this process's local part of each rank's rows */
+    double *dense, *cyclic;
+};
+
+static void deal_free(struct deal *deal)
+{
+    free(deal->first);
+    free(deal->dense);
+    free(deal->cyclic);
+}
+
+/* Collective. */
+static status deal_new(struct deal *deal, const struct block_cyclic *matrix, int n_own)
+{
+    const struct blacs_grid *grid = matrix->grid;
+    int size, rank;
+    MPI_Comm_size(grid->comm, &size);
+    MPI_Comm_rank(grid->comm, &rank);
+    memset(deal, 0, sizeof *deal);
+    double n_dense = (double)n_own * matrix->n_cols, n_cyclic = (double)matrix->local_rows * matrix->local_cols;
+    deal->first = malloc((5 * (size_t)size + 1) * sizeof(int));
+    status fault = MONGE_OK;
+    if (n_dense > INT_MAX || n_cyclic > INT_MAX)
+        fault = error_set(MONGE_INTERNAL, "2^31 values of a %d x %d matrix on one rank are too many; use more ranks", matrix->n_rows,
+                          matrix->n_cols);
+    else {
+        deal->dense = malloc(((size_t)n_dense + 1) * sizeof(double));
+        deal->cyclic = malloc(((size_t)n_cyclic + 1) * sizeof(double));
+        if (!deal->first || !deal->dense || !deal->cyclic)
+            fault = error_memory("the redistribution of a matrix", 8.0 * (n_dense + n_cyclic));
+    }
+    fault = agree(grid->comm, fault);
+    if (fault)
+        return fault;
+    deal->dense_count = deal->first + size + 1;
+    deal->dense_at = deal->dense_count + size;
+    deal->cyclic_count = deal->dense_at + size;
+    deal->cyclic_at = deal->cyclic_count + size;
+    MPI_Allgather(&n_own, 1, MPI_INT, deal->first + 1, 1, MPI_INT, grid->comm);
+    int64_t sum = deal->first[0] = 0;
+    for (int r = 0; r < size; r++) {
+        sum += deal->first[r + 1];
+        deal->first[r + 1] = sum > INT_MAX ? INT_MAX : (int)sum;
+    }
+    if (sum != matrix->n_rows) /* the same on all ranks */
+        return error_set(MONGE_INTERNAL, "the ranks hold %lld rows of a matrix of %d", (long long)sum, matrix->n_rows);
+    for (int r = 0, dense = 0, cyclic = 0; r < size; r++) {
+        int row = r / grid->n_cols, col = r % grid->n_cols;
+        deal->dense_count[r] = (below(deal->first[rank + 1], row, grid->n_rows) - below(deal->first[rank], row, grid->n_rows)) *
+                               below(matrix->n_cols, col, grid->n_cols);
+        deal->cyclic_count[r] =
+            (below(deal->first[r + 1], grid->row, grid->n_rows) - below(deal->first[r], grid->row, grid->n_rows)) * matrix->local_cols;
+        deal->dense_at[r] = dense;
+        deal->cyclic_at[r] = cyclic;
+        dense += deal->dense_count[r];
+        cyclic += deal->cyclic_count[r];
+    }
+    return MONGE_OK;
+}
+
+/* The place in deal->dense of each value of own row `row`: `at` are the running positions of the processes. */
+static size_t next_place(int *at, const struct blacs_grid *grid, int row, int col)
+{
+    int process = row / block % grid->n_rows * grid->n_cols + col / block % grid->n_cols;
+    return (size_t)at[process]++;
+}
+
+status block_cyclic_from_rows(struct block_cyclic *matrix, int n_own, const double *rows)
+{
+    const struct blacs_grid *grid = matrix->grid;
+    struct deal deal;
+    status fault = deal_new(&deal, matrix, n_own);
+    if (!fault) {
+        int rank, size;
+        MPI_Comm_rank(grid->comm, &rank);
+        MPI_Comm_size(grid->comm, &size);
+        for (int i = 0; i < n_own; i++)
+            for (int c = 0; c < matrix->n_cols; c++)
+                deal.dense[next_place(deal.dense_at, grid, deal.first[rank] + i, c)] = rows[(size_t)i * (size_t)matrix->n_cols + (size_t)c];
+        for (int r = 0; r < size; r++)
+            deal.dense_at[r] -= deal.dense_count[r];
+        MPI_Alltoallv(deal.dense, deal.dense_count, deal.dense_at, MPI_DOUBLE, deal.cyclic, deal.cyclic_count, deal.cyclic_at, MPI_DOUBLE,
+                      grid->comm);
+        size_t n_rows = (size_t)matrix->local_rows, n_cols = (size_t)matrix->local_cols;
+        for (size_t r = 0; r < n_rows; r++) /* ranks ascend, so local rows arrive in order */
+            for (size_t c = 0; c < n_cols; c++)
+                matrix->local[c * n_rows + r] = deal.cyclic[r * n_cols + c];
+    }
+    deal_free(&deal);
+    return fault;
+}
+
+status block_cyclic_to_rows(const struct block_cyclic *matrix, int n_own, double *rows)
+{
+    const struct blacs_grid *grid = matrix->grid;
+    struct deal deal;
+    status fault = deal_new(&deal, matrix, n_own);
+    if (!fault) {
+        int rank;
+        MPI_Comm_rank(grid->comm, &rank);
+        size_t n_rows = (size_t)matrix->local_rows, n_cols = (size_t)matrix->local_cols;
+        for (size_t r = 0; r < n_rows; r++)
+            for (size_t c = 0; c < n_cols; c++)
+                deal.cyclic[r * n_cols + c] = matrix->local[c * n_rows + r];
+        MPI_Alltoallv(deal.cyclic, deal.cyclic_count, deal.cyclic_at, MPI_DOUBLE, deal.dense, deal.dense_count, deal.dense_at, MPI_DOUBLE,
+                      grid->comm);
+        for (int i = 0; i < n_own; i++)
+            for (int c = 0; c < matrix->n_cols; c++)
+                rows[(size_t)i * (size_t)matrix->n_cols + (size_t)c] = deal.dense[next_place(deal.dense_at, grid, deal.first[rank] + i, c)];
+    }
+    deal_free(&deal);
+    return fault;
+}
+
+/* ---- linear algebra ---- */
+
 void block_cyclic_product(const struct block_cyclic *a, int transpose_a, const struct block_cyclic *b, int transpose_b,
                           struct block_cyclic *c)
 {
@@ -117,14 +249,15 @@ status block_cyclic_eigen(struct block_cyclic *symmetric, double *values, struct
     double size = 0.0;
     pdsyevd_("V", "L", &n, symmetric->local, &one, &one, symmetric->descriptor, values, vectors->local, &one, &one, vectors->descriptor,
              &size, &query, &int_size, &query, &info);
-    /* the query of ScaLAPACK 2.2 can be short of what pdormtr needs on small grids: twice is safe */
-    int length = 2 * (int)size + 4096, int_length = int_size + 64;
+    /* the query of ScaLAPACK 2.2 is short of what pdormtr needs (about two strips of the block width) when a rank holds no part */
+    int length = 2 * (int)size + 4 * block * (n + block), int_length = int_size + 64;
     double *work = malloc((size_t)length * sizeof *work);
     int *int_work = malloc((size_t)int_length * sizeof *int_work);
-    if (!work || !int_work) {
+    status fault = agree(symmetric->grid->comm, work && int_work ? MONGE_OK : error_memory("eigenvectors", 8.0 * length));
+    if (fault) {
         free(work);
         free(int_work);
-        return error_memory("eigenvectors", 8.0 * length);
+        return fault;
     }
     pdsyevd_("V", "L", &n, symmetric->local, &one, &one, symmetric->descriptor, values, vectors->local, &one, &one, vectors->descriptor,
              work, &length, int_work, &int_length, &info);

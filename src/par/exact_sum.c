@@ -5,11 +5,12 @@
 #include "monge/exact_sum.h"
 
 #include <math.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { DIGITS = 4, BITS = 40, LOWEST = -72 };
+#include "exact_split.h"
+
+enum { DIGITS = EXACT_DIGITS, BITS = EXACT_DIGIT_BITS, LOWEST = -72 };
 
 /* Moves what exceeds a digit into the next one; digits 0..2 end in [0, 2^40). */
 static void carry(struct exact *sum)
@@ -23,18 +24,14 @@ static void carry(struct exact *sum)
 
 void exact_add(struct exact *sum, double value)
 {
-    if (!(fabs(value) < 0x1p63)) { /* NaN and infinity too */
+    if (!exact_fits(value)) {
         sum->poison++;
         return;
     }
-    /* a double spans at most 53 bits: two or three neighbouring digits. Powers of two scale exactly. */
-    static const double unit[DIGITS] = {0x1p-72, 0x1p-32, 0x1p8, 0x1p48};
-    static const double inverse[DIGITS] = {0x1p72, 0x1p32, 0x1p-8, 0x1p-48};
-    for (int d = DIGITS - 1; d >= 0; d--) {
-        int64_t digit = (int64_t)(value * inverse[d]); /* toward zero */
-        sum->digit[d] += digit;
-        value -= (double)digit * unit[d];
-    }
+    double d[EXACT_DIGITS];
+    exact_split(value, d);
+    for (int k = 0; k < EXACT_DIGITS; k++)
+        sum->digit[k] += (int64_t)d[k];
     if (++sum->addends == 1 << 22) {
         carry(sum);
         sum->addends = 0;
@@ -84,9 +81,12 @@ enum { ARRAY_BITS = 52 };
 status array_sum_new(struct array_sum *sum, int64_t n, double bound)
 {
     memset(sum, 0, sizeof *sum);
+    if (!isfinite(bound))
+        return error_set(MONGE_INTERNAL, "array_sum_new: the bound of the portions is %g", bound);
     sum->n = n;
+    sum->bound = bound > 0.0 ? bound : 1.0;
     int exponent;
-    frexp(bound > 0.0 ? bound : 1.0, &exponent);
+    frexp(sum->bound, &exponent);
     sum->scale = ldexp(1.0, 48 - exponent); /* |portion| * scale < 2^48: room for 2^15 portions */
     sum->high = calloc((size_t)n + 1, sizeof *sum->high);
     sum->low = calloc((size_t)n + 1, sizeof *sum->low);
@@ -99,13 +99,17 @@ status array_sum_new(struct array_sum *sum, int64_t n, double bound)
 
 void array_sum_add(struct array_sum *sum, const double *portion)
 {
-    const double scale = sum->scale, fine = 0x1p52;
+    const double scale = sum->scale, bound = sum->bound, fine = 0x1p52;
+    int64_t beyond = 0;
     for (int64_t i = 0; i < sum->n; i++) {
-        double scaled = portion[i] * scale;
+        int fits = fabs(portion[i]) <= bound; /* a NaN does not fit */
+        beyond += !fits;
+        double scaled = fits ? portion[i] * scale : 0.0;
         int64_t high = (int64_t)scaled;
         sum->high[i] += high;
         sum->low[i] += (int64_t)((scaled - (double)high) * fine); /* |low| < 2^52 per portion: room for 2^11 */
     }
+    sum->beyond += beyond;
     if (++sum->portions % 1024 == 0)
         for (int64_t i = 0; i < sum->n; i++) {
             int64_t over = sum->low[i] >> ARRAY_BITS;
@@ -127,12 +131,18 @@ status array_sum_finish(struct array_sum *sum, MPI_Comm comm, double *total)
         MPI_Allreduce(MPI_IN_PLACE, sum->high + first, count, MPI_INT64_T, MPI_SUM, comm);
         MPI_Allreduce(MPI_IN_PLACE, sum->low + first, count, MPI_INT64_T, MPI_SUM, comm);
     }
+    MPI_Allreduce(MPI_IN_PLACE, &sum->beyond, 1, MPI_INT64_T, MPI_SUM, comm);
     for (int64_t i = 0; i < sum->n; i++) {
         int64_t over = sum->low[i] >> ARRAY_BITS, low = sum->low[i] - over * ((int64_t)1 << ARRAY_BITS);
         total[i] = ((double)(sum->high[i] + over) + (double)low * 0x1p-52) / sum->scale;
     }
+    int64_t beyond = sum->beyond;
+    double bound = sum->bound;
     free(sum->high);
     free(sum->low);
     memset(sum, 0, sizeof *sum);
+    if (beyond)
+        return error_set(MONGE_INTERNAL, "a sum over genes met %lld values that are not finite or exceed its bound %g", (long long)beyond,
+                         bound);
     return MONGE_OK;
 }

@@ -23,18 +23,28 @@ status grid_new(struct grid *grid, MPI_Comm comm, int n_gene_groups, int n_spot_
     return MONGE_OK;
 }
 
-status grid_choose(struct grid *grid, MPI_Comm comm, int64_t n_sites, int64_t n_batches, int lanes, double bytes_per_rank)
+void grid_shape(int size, int64_t n_sites, int64_t n_batches, int lanes, double bytes_per_rank, int *n_gene_groups, int *n_spot_groups)
 {
     enum { FIELDS = 8, BYTES = 4 };
-    int size;
-    MPI_Comm_size(comm, &size);
     double fields = (double)n_sites * lanes * FIELDS * BYTES;
+    *n_gene_groups = 1;
+    *n_spot_groups = size;
     for (int spots = 1; spots < size; spots++) {
         int genes = size / spots;
-        if (genes * spots == size && fields / spots <= bytes_per_rank && genes <= n_batches)
-            return grid_new(grid, comm, genes, spots);
+        if (genes * spots == size && fields / spots <= bytes_per_rank && genes <= n_batches) {
+            *n_gene_groups = genes;
+            *n_spot_groups = spots;
+            return;
+        }
     }
-    return grid_new(grid, comm, 1, size);
+}
+
+status grid_choose(struct grid *grid, MPI_Comm comm, int64_t n_sites, int64_t n_batches, int lanes, double bytes_per_rank)
+{
+    int size, genes, spots;
+    MPI_Comm_size(comm, &size);
+    grid_shape(size, n_sites, n_batches, lanes, bytes_per_rank, &genes, &spots);
+    return grid_new(grid, comm, genes, spots);
 }
 
 void grid_free(struct grid *grid)

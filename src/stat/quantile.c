@@ -100,12 +100,12 @@ static double normal_density(double z)
     return exp(-0.5 * z * z) * 0.39894228040143267794;
 }
 
-static double smooth_cdf(const struct quantile_sample *sample, double t, double h)
+double quantile_smooth_level(const struct quantile_sample *sample, double t, double bandwidth)
 {
     double sum = 0.0;
     for (int64_t v = 0; v < sample->n_values; v++)
-        sum += sample->weight[v] * 0.5 * erfc(-(t - sample->value[v]) / (h * M_SQRT2));
-    return sum / (double)sample->n;
+        sum += sample->weight[v] * 0.5 * erfc(-(t - sample->value[v]) / (bandwidth * M_SQRT2));
+    return sample->n > 0 ? sum / (double)sample->n : 0.0;
 }
 
 struct smooth_quantile quantile_smooth(const struct quantile_sample *sample, double level, double bandwidth)
@@ -116,7 +116,7 @@ struct smooth_quantile quantile_smooth(const struct quantile_sample *sample, dou
     double low = sample->value[0] - 10.0 * bandwidth, high = sample->value[sample->n_values - 1] + 10.0 * bandwidth;
     for (int halving = 0; halving < 60; halving++) {
         double middle = 0.5 * (low + high);
-        if (smooth_cdf(sample, middle, bandwidth) < level)
+        if (quantile_smooth_level(sample, middle, bandwidth) < level)
             low = middle;
         else
             high = middle;

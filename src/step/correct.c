@@ -58,7 +58,7 @@ static const struct option options[] = {
     OPTION("mean-layer", OPTION_CHOICE, mean_layer, "auto", 0, 0, switches, NULL,
            "also write expected counts, layers/corrected_mean; auto: below 2e7 spots x genes"),
     OPTION("precision", OPTION_CHOICE, precision, "auto", 0, 0, precisions, NULL,
-           "of the fields of a batch of genes; auto: single above 20000 spots"),
+           "of the fields of a batch of genes; auto: single above 2e7 spots x genes"),
     OPTION("grid", OPTION_TEXT, grid, NULL, 0, 0, NULL, NULL, "process grid, gene groups x spot groups, as 2x2; unset: by memory"),
     OPTION("pca", OPTION_INTEGER, pca, "0", 0, 500, NULL, NULL, "principal components of the corrected log counts, to obsm/X_pca; 0: none"),
     OPTION("reference", OPTION_TEXT, reference, NULL, 0, 0, NULL, NULL, "single-cell reference (.h5ad) that informs the prior mean"),
@@ -126,8 +126,8 @@ static status choose_grid(struct correction *c, int64_t n_genes)
             return error_set(MONGE_USAGE, "--grid: %s is not of the form GxS, as 2x2 (gene groups x spot groups)", c->options->grid);
         return grid_new(&c->grid, comm, genes, spots);
     }
-    const double bytes_per_rank = 3e9;
-    return grid_choose(&c->grid, comm, c->section->slide.n_sites, (n_genes + GENE_LANES - 1) / GENE_LANES, GENE_LANES, bytes_per_rank);
+    return grid_choose(&c->grid, comm, c->section->slide.n_sites, (n_genes + GENE_LANES - 1) / GENE_LANES, GENE_LANES,
+                       CORRECT_BYTES_PER_RANK);
 }
 
 /* Totals of genes over all sites (replicated) and of own sites over all genes. */
@@ -180,7 +180,7 @@ static status prepare(struct correction *c)
     if (!fault)
         fault = redistribute(&section->sites, c->total, &c->columns.sites, c->grid_total);
     if (!fault) {
-        bool large = section->slide.n_sites > 20000;
+        bool large = (double)section->slide.n_sites * (double)n > 2e7;
         c->setting = (struct correct_setting){c->options, &section->slide, &c->grid,
                                               c->options->precision == PRECISION_AUTO ? large : c->options->precision == PRECISION_SINGLE};
         log_info(
@@ -496,4 +496,4 @@ static status correct_run(struct section *section, const void *values)
     return fault;
 }
 
-const struct step step_correct = {.options = &correct_options, .run = correct_run};
+const struct step step_correct = {.options = &correct_options, .run = correct_run, .plan = correct_plan};

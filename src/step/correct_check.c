@@ -401,12 +401,14 @@ static status one_fold(const struct correct_setting *setting, const struct corre
             *held_spots += fold.is_held[i];
     add_saturated(&fold, site_total, &parts[SATURATED]);
     fault = add_gene_means(&fold, setting->slide, &parts[GENE_MEANS]);
-    struct correct_choices shared = *choices;
-    shared.gene_weights = 0.0;
-    if (!fault)
-        fault = add_model(setting, &shared, kernel, &fold, site_total, &parts[SHARED_KERNEL]);
+    enum { ENOUGH_SWEEPS = 40 }; /* more change the deviance in the third digit */
+    struct correct_choices model = *choices;
+    model.sweeps = model.sweeps < ENOUGH_SWEEPS ? model.sweeps : ENOUGH_SWEEPS;
     if (!fault && choices->gene_weights > 0.0)
-        fault = add_model(setting, choices, kernel, &fold, site_total, &parts[GENE_WEIGHTS]);
+        fault = add_model(setting, &model, kernel, &fold, site_total, &parts[GENE_WEIGHTS]);
+    model.gene_weights = 0.0;
+    if (!fault)
+        fault = add_model(setting, &model, kernel, &fold, site_total, &parts[SHARED_KERNEL]);
     fold_free(&fold);
     free(site_total);
     return fault;

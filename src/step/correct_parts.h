@@ -133,6 +133,11 @@ status correct_readout_f32(const struct correct_fit *fit, const struct slide *sl
 /* Collective over the grid. Genes with too few molecules to model: tissue counts rescaled to the gene's total and rounded. */
 status pass_through(const struct gene_counts *columns, const struct slide *slide, struct readout *readout);
 
+#define CORRECT_BYTES_PER_RANK 3e9 /* fields of a batch beyond which sites are split as well */
+
+/* For --dry-run: prints grid, memory and time. Collective. */
+status correct_plan(const struct section *section, const void *options);
+
 /* The state of one run. */
 struct correction {
     struct section *section;
@@ -159,6 +164,9 @@ struct correction {
 
 /* Values at the own sites of one partition of the slide -> the own sites of another. Collective over from->comm. */
 status redistribute(const struct partition *from, const double *own, const struct partition *to, double *to_own);
+
+/* Collective. With a known truth (section->truth): scores the layers against it; log and uns/monge/correct/accuracy. */
+status correct_score_truth(struct correction *c);
 
 /* Collective. Adds layers, var and obs columns and the record in uns/monge/correct to the section. */
 status correct_record(struct correction *c);

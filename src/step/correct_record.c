@@ -410,6 +410,10 @@ status correct_record(struct correction *c)
     double returned_before = sums[0] / fmax(sums[1], 1.0);
     summarise(c, &signs, returned_before, sums[1]);
 
+    if (c->section->truth.n_rows)
+        fault = correct_score_truth(c);
+    if (fault)
+        return fault;
     struct recorder r = {c->section, MONGE_OK};
     text(&r, UNS "formulation", "map");
     text(&r, UNS "version", MONGE_VERSION);

@@ -16,7 +16,7 @@
 static const char *const lattices[] = {"hex", "square", NULL};
 static const char *const spreads[] = {"gaussian", "student", NULL};
 static const char *const regions[] = {"all", "tissue", "background", NULL};
-static const double UM_PER_PITCH = 100.0; /* obsm/spatial is in micrometres */
+static const double UM_PER_PITCH = 100.0, SPOT_DIAMETER_UM = 55.0; /* Visium; obsm/spatial is in micrometres */
 
 #define AT(member) offsetof(struct simulate_options, member)
 static const struct option options[] = {
@@ -259,7 +259,9 @@ static status add_summary(struct section *section, const struct simulate_options
              100.0 * (double)tissue->n_tissue / (double)tissue->n, (long long)o->genes, (long long)molecules[0], 100.0 * outside);
     /* noise of gene and spot keeps 1 / (1 + 4 / sqrt(shape)) of the molecules, see simulate_spread.c */
     double pair_share = o->gene_noise > 0.0 ? 1.0 / (1.0 + 4.0 / sqrt(o->gene_noise)) : 1.0;
-    status done = section_add_uns_real(section, "monge/simulate/mean_efficiency", tissue->mean_efficiency * pair_share);
+    status done = section_add_uns_real(section, "spatial/simulated/scalefactors/spot_diameter_fullres", SPOT_DIAMETER_UM);
+    if (done == MONGE_OK)
+        done = section_add_uns_real(section, "monge/simulate/mean_efficiency", tissue->mean_efficiency * pair_share);
     if (done == MONGE_OK)
         done = section_add_uns_integer(section, "monge/simulate/molecules", molecules[0]);
     if (done == MONGE_OK)

@@ -117,7 +117,8 @@ static status draw_efficiency(struct sim_tissue *tissue, const struct simulate_o
         tissue->efficiency[i] /= largest;
     tissue->mean_efficiency = 0.0;
     for (int64_t t = 0; t < tissue->n_tissue; t++)
-        tissue->mean_efficiency += tissue->efficiency[tissue->tissue[t]] / (double)tissue->n_tissue;
+        tissue->mean_efficiency += tissue->efficiency[tissue->tissue[t]];
+    tissue->mean_efficiency /= fmax((double)tissue->n_tissue, 1.0);
     return MONGE_OK;
 }
 

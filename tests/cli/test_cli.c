@@ -88,6 +88,24 @@ static void sections_and_jobs(void **state)
         {"cp $T/j.h5ad.job.yaml $T/k.yaml; $MONGE run $T/k.yaml && cmp $T/k.yaml $T/j.h5ad.job.yaml && echo same", 0, "same"},
         {"sed -i 's/rows: 12/rosw: 12/' $T/j.yaml; $MONGE run $T/j.yaml", 64,
          "line 3: 'rosw' is not an option of simulate; did you mean 'rows'?"},
+        {"cd jobs && J=$PWD && mkdir -p $T/results/demo && cd $T && case $MONGE in /*) ;; *) MONGE=$J/../$MONGE ;; esac && "
+         "$MONGE run $J/demo.yaml --dry-run",
+         0, "plan (nothing is written)"},
+        {"cd jobs && J=$PWD && cd $T && case $MONGE in /*) ;; *) MONGE=$J/../$MONGE ;; esac && $MONGE run $J/visium.yaml", 66,
+         "data/sample1/outs"}, /* the job itself is right */
+        {"printf 'input: [%s/s.h5ad, %s/j.h5ad]\\noutput: %s/\\nsteps: [correct, report: {output: r.html}]\\n' $T $T $T > $T/m.yaml; "
+         "$MONGE run $T/m.yaml",
+         64, "report can have no output in a job with several inputs"},
+        {"printf 'input: [%s/s.h5ad, %s/s.h5ad]\\noutput: %s/results\\nsteps: [correct]\\n' $T $T $T > $T/m.yaml; $MONGE run $T/m.yaml", 64,
+         "would both be written to"},
+        {"$MONGE correct $T/s.h5ad", 64, "no output is named"},
+        {"$MONGE correct $T/s.h5ad -o $T/s.h5ad", 73, "is the input itself"},
+        {"$MONGE correct $T/s.h5ad $T/j.h5ad -o $T/x.h5ad", 64, "one argument too many"},
+        {"$MONGE correct $T/s.h5ad -o $T/x.h5ad --rnak 3", 64, "did you mean 'rank'?"},
+        {"$MONGE correct $T/none.h5ad -o $T/x.h5ad", 66, "none.h5ad"},
+        {"mpirun -n 2 $MONGE report $T/s.h5ad -o $T/r.html", 65, "s.h5ad"},
+        {"test ! -e $T/r.html && echo none", 0, "none"},
+        {"mpirun -n 2 $MONGE correct $T/s.h5ad --dry-run", 0, "ranks      2"},
     };
     check(cases, sizeof cases / sizeof *cases);
 }

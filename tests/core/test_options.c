@@ -93,11 +93,11 @@ static void command_line(void **state)
     options_free(&table, &v);
 }
 
-/* A choice with on and off is also a switch. */
+/* A choice with yes and no is also a switch. */
 static void switches(void **state)
 {
     (void)state;
-    static const char *const choices[] = {"auto", "on", "off", NULL};
+    static const char *const choices[] = {"auto", "yes", "no", NULL};
     static const struct option list[] = {{.name = "layer", .type = OPTION_CHOICE, .choices = choices, .fallback = "auto", .help = "h"}};
     static const struct option_table one = {.verb = "v", .options = list, .n_options = 1, .size = sizeof(int)};
     static const struct {
@@ -105,8 +105,8 @@ static void switches(void **state)
         int argc, value, n;
     } cases[] = {{{"--layer", "x"}, 2, 1, 1},
                  {{"--layer"}, 1, 1, 0},
-                 {{"--layer", "off"}, 2, 2, 0},
-                 {{"--no-layer", "off"}, 2, 2, 1},
+                 {{"--layer", "no"}, 2, 2, 0},
+                 {{"--no-layer", "no"}, 2, 2, 1},
                  {{"--layer=auto"}, 1, 0, 0}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int value, n;

@@ -127,6 +127,54 @@ static void a_selection(void **state)
     every_grid(selected);
 }
 
+/* More entries than one round of messages carries, on up to 4 ranks. */
+static void many_rounds(void **state)
+{
+    (void)state;
+    enum { SIDE = 64, WIDE = 300 };
+    struct section section;
+    memset(&section, 0, sizeof section);
+    section.comm = MPI_COMM_WORLD;
+    section.n_genes = WIDE;
+    uint8_t kind[SIDE * SIDE];
+    memset(kind, SITE_TISSUE, sizeof kind);
+    assert_int_equal(slide_new_lattice(&section.slide, LATTICE_SQUARE, SIDE, SIDE, kind), MONGE_OK);
+    assert_int_equal(partition_new(&section.sites, MPI_COMM_WORLD, section.slide.n_blocks, section.slide.block_start), MONGE_OK);
+    struct sparse_rows *rows = &section.counts, back;
+    rows->n_rows = section.sites.n_own;
+    rows->start = calloc((size_t)rows->n_rows + 1, sizeof *rows->start);
+    rows->column = malloc((size_t)(rows->n_rows * WIDE + 1) * sizeof *rows->column);
+    rows->value = malloc((size_t)(rows->n_rows * WIDE + 1) * sizeof *rows->value);
+    for (int64_t i = 0; i < rows->n_rows; i++) {
+        rows->start[i + 1] = (i + 1) * WIDE;
+        for (int g = 0; g < WIDE; g++) {
+            rows->column[i * WIDE + g] = g;
+            rows->value[i * WIDE + g] = (float)(1 + (section.sites.first + i) * 7 % 1009 + g);
+        }
+    }
+    for (int spots = 1; spots <= suite_size(); spots += suite_size() > 1 ? suite_size() - 1 : 1) {
+        struct grid grid;
+        struct gene_counts columns;
+        assert_int_equal(grid_new(&grid, MPI_COMM_WORLD, suite_size() / spots, spots), MONGE_OK);
+        assert_int_equal(gene_counts_new(&columns, &section, &grid, NULL), MONGE_OK);
+        int64_t wrong = 0, at = 0;
+        for (int64_t g = 0; g < columns.n_genes; g++)
+            for (int64_t i = 0; i < columns.sites.n_own; i++, at++)
+                wrong += columns.site[at] != i || columns.count[at] != (float)(1 + (columns.sites.first + i) * 7 % 1009 + columns.gene[g]);
+        assert_int_equal(at, columns.start[columns.n_genes]);
+        assert_int_equal(wrong, 0);
+        assert_int_equal(gene_counts_to_rows(&columns, columns.start, columns.site, columns.count, &section, &back), MONGE_OK);
+        size_t entries = (size_t)(rows->n_rows * WIDE);
+        assert_memory_equal(back.start, rows->start, ((size_t)rows->n_rows + 1) * sizeof *back.start);
+        assert_memory_equal(back.column, rows->column, entries * sizeof *back.column);
+        assert_memory_equal(back.value, rows->value, entries * sizeof *back.value);
+        sparse_rows_free(&back);
+        gene_counts_free(&columns);
+        grid_free(&grid);
+    }
+    section_free(&section);
+}
+
 static void wrong_grids_are_refused(void **state)
 {
     (void)state;
@@ -136,7 +184,7 @@ static void wrong_grids_are_refused(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(all_genes), cmocka_unit_test(a_selection),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(all_genes), cmocka_unit_test(a_selection), cmocka_unit_test(many_rounds),
                                        cmocka_unit_test(wrong_grids_are_refused)};
     SUITE(argc, argv, tests);
 }

@@ -86,8 +86,37 @@ static void eigenvectors_solve_the_problem(void **state)
     free(vectors);
 }
 
+/* Rows dealt unevenly (rank 0 may hold none) -> block-cyclic -> rows. */
+static void rows_go_there_and_back(void **state)
+{
+    (void)state;
+    struct blacs_grid grid;
+    struct block_cyclic from, twin;
+    assert_int_equal(blacs_grid_new(&grid, MPI_COMM_WORLD), MONGE_OK);
+    double *x = random_dense(M, N, 4), *back = malloc(M * N * sizeof *back);
+    assert_int_equal(block_cyclic_new(&from, &grid, M, N) | block_cyclic_new(&twin, &grid, M, N), MONGE_OK);
+    int size = suite_size(), rank = suite_rank();
+    int first = M * rank * rank / (size * size), end = M * (rank + 1) * (rank + 1) / (size * size);
+    if (size > 1) { /* the first rank's rows go to the second */
+        first = rank == 0 || rank == 1 ? 0 : first;
+        end = rank == 0 ? 0 : end;
+    }
+    assert_int_equal(block_cyclic_from_rows(&from, end - first, x + first * N), MONGE_OK);
+    block_cyclic_scatter(&twin, x);
+    assert_memory_equal(from.local, twin.local, (size_t)from.local_rows * (size_t)from.local_cols * sizeof *from.local);
+    assert_int_equal(block_cyclic_to_rows(&from, end - first, back), MONGE_OK);
+    assert_memory_equal(back, x + first * N, (size_t)(end - first) * N * sizeof *x);
+    assert_int_equal(block_cyclic_from_rows(&from, end - first + (rank == 0), x), MONGE_INTERNAL); /* one row too many */
+    block_cyclic_free(&from);
+    block_cyclic_free(&twin);
+    blacs_grid_free(&grid);
+    free(x);
+    free(back);
+}
+
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(product_is_the_product), cmocka_unit_test(eigenvectors_solve_the_problem)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(rows_go_there_and_back), cmocka_unit_test(product_is_the_product),
+                                       cmocka_unit_test(eigenvectors_solve_the_problem)};
     SUITE(argc, argv, tests);
 }

@@ -143,6 +143,107 @@ static void portions_may_come_from_any_rank(void **state)
         assert_true(fabs(a[i] - truth[i]) <= 1e-13 * fabs(truth[i]) + 1e-22);
 }
 
+static void uneven_blocks(struct partition *p, MPI_Comm comm, int64_t n_blocks)
+{
+    int64_t *start = calloc((size_t)n_blocks + 1, sizeof *start);
+    for (int64_t b = 0; b < n_blocks; b++)
+        start[b + 1] = start[b] + (b * 37) % 23;
+    assert_int_equal(partition_new(p, comm, n_blocks, start), MONGE_OK);
+    free(start);
+}
+
+/* The same field is summed by all ranks together and by each rank alone: bits must agree; values agree with quad precision. */
+static void check_field(int lanes, bool weighted, int64_t n_blocks)
+{
+    struct partition shared, alone;
+    uneven_blocks(&shared, MPI_COMM_WORLD, n_blocks);
+    uneven_blocks(&alone, MPI_COMM_SELF, n_blocks);
+    int64_t n = alone.n;
+    double *field = malloc((size_t)(n * lanes) * sizeof *field), *weight = malloc((size_t)n * sizeof *weight);
+    float *single = malloc((size_t)(n * lanes) * sizeof *single);
+    for (int64_t i = 0; i < n * lanes; i++) {
+        field[i] = value_of((int)(i % N));
+        single[i] = (float)field[i];
+    }
+    for (int64_t i = 0; i < n; i++)
+        weight[i] = 3.0 / (double)(1 + i % 17);
+    const double *w = weighted ? weight : NULL, *own_w = weighted ? weight + shared.first : NULL;
+    double *together = calloc((size_t)lanes * 4, sizeof *together);
+    double *one = together + lanes, *together32 = one + lanes, *one32 = together32 + lanes;
+    assert_int_equal(exact_field_sum_f64(&shared, lanes, field + shared.first * lanes, own_w, together), MONGE_OK);
+    assert_int_equal(exact_field_sum_f64(&alone, lanes, field, w, one), MONGE_OK);
+    assert_int_equal(exact_field_sum_f32(&shared, lanes, single + shared.first * lanes, own_w, together32), MONGE_OK);
+    assert_int_equal(exact_field_sum_f32(&alone, lanes, single, w, one32), MONGE_OK);
+    assert_memory_equal(together, one, (size_t)lanes * sizeof *one);
+    assert_memory_equal(together32, one32, (size_t)lanes * sizeof *one);
+    double worst = 0.0;
+    for (int l = 0; l < lanes; l++) {
+        __float128 truth = 0, truth32 = 0, size = 0;
+        for (int64_t i = 0; i < n; i++) {
+            __float128 by = w ? w[i] : 1.0;
+            truth += by * field[i * lanes + l];
+            truth32 += by * single[i * lanes + l];
+            size += by * fabs(field[i * lanes + l]);
+        }
+        worst = fmax(worst, fabs((double)((one[l] - truth) / size)));
+        worst = fmax(worst, fabs((double)((one32[l] - truth32) / size)));
+    }
+    if (weighted && lanes == 32)
+        figure("error of field sums / sum of magnitudes", worst, "<=", 1e-14);
+    assert_true(worst <= 1e-14);
+    free(together);
+    free(single);
+    free(weight);
+    free(field);
+    partition_free(&shared);
+    partition_free(&alone);
+}
+
+static void field_sums_of_any_width_and_weight(void **state)
+{
+    (void)state;
+    const int lanes[] = {1, 3, 32, 127, 300};
+    for (int i = 0; i < 5; i++)
+        for (int weighted = 0; weighted < 2; weighted++)
+            check_field(lanes[i], weighted, 61);
+    check_field(1, false, 9001); /* passes through the flush of 4096 blocks */
+    check_field(2, true, 1);     /* empty ranks, an empty block */
+}
+
+static void field_sum_poison_stays_in_its_lane(void **state)
+{
+    (void)state;
+    struct partition p;
+    uneven_blocks(&p, MPI_COMM_WORLD, 40);
+    double *field = calloc((size_t)(p.n_own ? p.n_own : 1) * 3, sizeof *field), total[3];
+    for (int64_t i = 0; i < p.n_own; i++) {
+        field[3 * i] = 1.0;
+        field[3 * i + 1] = i + p.first == 100 ? NAN : 1.0;
+        field[3 * i + 2] = i + p.first == 100 ? INFINITY : 2.0;
+    }
+    assert_int_equal(exact_field_sum_f64(&p, 3, field, NULL, total), MONGE_OK);
+    assert_true(total[0] == (double)p.n);
+    assert_true(isnan(total[1]) && isnan(total[2]));
+    free(field);
+    partition_free(&p);
+}
+
+static void portions_beyond_the_bound_are_refused_by_all(void **state)
+{
+    (void)state;
+    double portion[2] = {1.0, 1.0}, total[2];
+    for (int bad = 0; bad < 2; bad++) {
+        struct array_sum sum;
+        assert_int_equal(array_sum_new(&sum, 2, 1.0), MONGE_OK);
+        portion[1] = suite_rank() == suite_size() - 1 ? (bad ? NAN : 1.5) : 1.0;
+        array_sum_add(&sum, portion);
+        assert_int_equal(array_sum_finish(&sum, MPI_COMM_WORLD, total), MONGE_INTERNAL);
+        assert_true(total[0] == (double)suite_size());
+    }
+    struct array_sum sum;
+    assert_int_equal(array_sum_new(&sum, 2, NAN), MONGE_INTERNAL);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(any_order_gives_the_same_bits),
@@ -150,6 +251,9 @@ int main(int argc, char **argv)
                                        cmocka_unit_test(poison_reads_as_nan),
                                        cmocka_unit_test(many_addends_carry),
                                        cmocka_unit_test(fields_have_the_same_bits_on_any_ranks),
-                                       cmocka_unit_test(portions_may_come_from_any_rank)};
+                                       cmocka_unit_test(portions_may_come_from_any_rank),
+                                       cmocka_unit_test(field_sums_of_any_width_and_weight),
+                                       cmocka_unit_test(field_sum_poison_stays_in_its_lane),
+                                       cmocka_unit_test(portions_beyond_the_bound_are_refused_by_all)};
     SUITE(argc, argv, tests);
 }

@@ -1,0 +1,293 @@
+/* Sinkhorn iteration: eps-scaling, hybrid absorption, over-relaxation, checks of both marginals (docs/transport.md).
+ *
+ * Potentials are kept in double; the kernel exp((f + g - M)/eps) carries them, scalings u, v near 1 carry the rest. Each stage (one
+ * eps) begins with two log-domain iterations, after which every row of the kernel sums to its weight, so nothing can underflow. */
+#include "monge/sinkhorn.h"
+
+#include <stdlib.h>
+
+#include "monge/agree.h"
+#include "sinkhorn_parts.h"
+
+enum { LOG_STEPS = 2, STAGE_ITERATIONS = 100, RECOVERIES = 5 };
+
+const char *ot_outcome_text(enum ot_outcome outcome)
+{
+    switch (outcome) {
+    case OT_CONVERGED:
+        return "converged";
+    case OT_MAX_ITERATIONS:
+        return "not converged within max_iter: see the marginal errors; allow more iterations or raise eps or tol";
+    case OT_INFEASIBLE:
+        return "no plan on the allowed pairs has these marginals: allow more pairs or use unbalanced transport (rho)";
+    default:
+        return "numbers left the range of double: raise eps";
+    }
+}
+
+struct ot_options ot_options_default(void)
+{
+    return (struct ot_options){.eps_start = NAN,
+                               .eps_factor = 0.5,
+                               .tol = 1e-6,
+                               .max_iter = 10000,
+                               .check_every = 10,
+                               .absorb_at = 50.0,
+                               .relax = NAN,
+                               .truncate = 1e-10};
+}
+
+static status check_options(const struct ot_options *o)
+{
+    if (!(o->tol > 0.0) || o->max_iter < 1 || o->check_every < 1 || !(o->absorb_at > 0.0 && o->absorb_at <= 300.0))
+        return error_set(MONGE_USAGE, "transport: need tol > 0, max_iter >= 1, check_every >= 1, absorb_at in (0, 300]");
+    if (!(o->eps_factor > 0.0 && o->eps_factor < 1.0) || !(isnan(o->eps_start) || o->eps_start > 0.0))
+        return error_set(MONGE_USAGE, "transport: need eps_factor in (0, 1) and eps_start > 0");
+    if (!(isnan(o->relax) || (o->relax > 0.0 && o->relax < 2.0)) || !(o->truncate >= 0.0 && o->truncate <= 1e-3))
+        return error_set(MONGE_USAGE, "transport: need relax in (0, 2) and truncate in [0, 1e-3]");
+    return MONGE_OK;
+}
+
+/* f from the log-domain sums in `sum`, all of one side. */
+static void set_potential(struct ot_side *side, double eps)
+{
+    for (int64_t i = side->first; i < side->end; i++)
+        side->potential[i] = eps * fused_inline(-side->tau, side->sum[i], side->alpha[i]);
+}
+
+static void update_rows_log(struct ot_iteration *it)
+{
+    it->op.lse(&it->op, it->columns.potential, it->eps, it->rows.sum);
+    set_potential(&it->rows, it->eps);
+    ot_gather_rows(&it->op, it->rows.potential);
+}
+
+static void update_columns_log(struct ot_iteration *it)
+{
+    it->op.lse_adjoint(&it->op, it->rows.potential, it->eps, it->columns.sum);
+    set_potential(&it->columns, it->eps);
+    ot_gather_columns(&it->op, it->columns.potential);
+}
+
+static void rebuild(struct ot_iteration *it)
+{
+    ot_side_reset(&it->rows, it->eps);
+    ot_side_reset(&it->columns, it->eps);
+    it->op.absorb(&it->op, it->rows.potential, it->columns.potential, it->eps);
+}
+
+/* Log-domain iterations from the present potentials, scalings dropped. */
+static void log_steps(struct ot_iteration *it)
+{
+    for (int k = 0; k < LOG_STEPS; k++) {
+        update_columns_log(it);
+        update_rows_log(it);
+        it->count++;
+    }
+    ot_side_reset(&it->rows, it->eps);
+    ot_side_reset(&it->columns, it->eps);
+    ot_translate(it);
+    rebuild(it);
+}
+
+/* Moves the scalings into the potentials; the columns' sums follow the new kernel. */
+static void absorb(struct ot_iteration *it)
+{
+    struct ot_side *columns = &it->columns;
+    for (int64_t j = columns->first; j < columns->end; j++)
+        columns->sum[j] *= columns->scaling[j];
+    struct ot_side *rows = &it->rows;
+    for (int64_t i = rows->first; i < rows->end; i++)
+        rows->sum[i] *= rows->scaling[i];
+    ot_side_absorb(rows, it->eps);
+    ot_side_absorb(columns, it->eps);
+    ot_gather_rows(&it->op, rows->potential);
+    ot_gather_columns(&it->op, columns->potential);
+    rebuild(it);
+}
+
+static void row_half_step(void *context, int64_t first, int64_t end)
+{
+    struct ot_iteration *it = context;
+    ot_side_update(&it->rows, it->relaxation.omega, first, end);
+}
+
+static void column_half_step(struct ot_iteration *it)
+{
+    ot_side_update(&it->columns, it->relaxation.omega, it->columns.first, it->columns.end);
+    ot_gather_columns(&it->op, it->columns.scaling);
+}
+
+/* Errors of both sides and the mass, at the state after a sweep. Collective. */
+static void measure(struct ot_iteration *it)
+{
+    struct ot_side *rows = &it->rows, *columns = &it->columns;
+    ot_side_residual(rows);
+    ot_gather_rows(&it->op, rows->work);
+    it->err_row = lane_sum(rows->n, rows->work);
+    ot_side_residual(columns);
+    ot_gather_columns(&it->op, columns->work);
+    it->err_col = lane_sum(columns->n, columns->work);
+    if (isinf(rows->rho)) {
+        it->mass = lane_sum(rows->n, rows->weight);
+        return;
+    }
+    for (int64_t i = rows->first; i < rows->end; i++)
+        rows->work[i] = rows->scaling[i] * rows->sum[i];
+    ot_gather_rows(&it->op, rows->work);
+    it->mass = lane_sum(rows->n, rows->work);
+}
+
+/* Largest |log| of both scalings over all ranks; infinity if any is not finite. */
+static double largest_scaling(const struct ot_iteration *it)
+{
+    double largest = fmax(ot_side_largest(&it->rows), ot_side_largest(&it->columns));
+    if (it->op.size > 1)
+        MPI_Allreduce(MPI_IN_PLACE, &largest, 1, MPI_DOUBLE, MPI_MAX, it->op.comm);
+    return largest;
+}
+
+/* After numbers have left the range: back to the absorbed potentials and through the log domain. */
+static bool recover(struct ot_iteration *it)
+{
+    if (++it->recoveries > RECOVERIES)
+        return false;
+    ot_relaxation_start(&it->relaxation, &it->options);
+    log_steps(it);
+    return true;
+}
+
+/* Iterates at it->eps until the relative error is below tol or the count reaches `last`. Ends right after a sweep, with the errors of
+ * that state. Sets the outcome. */
+static void run_stage(struct ot_iteration *it, double tol, int64_t last, struct ot_feasibility *feasibility)
+{
+    ot_side_eps(&it->rows, it->problem->reference, it->eps);
+    ot_side_eps(&it->columns, it->problem->reference, it->eps);
+    ot_relaxation_start(&it->relaxation, &it->options);
+    log_steps(it);
+    bool balanced = isinf(it->rows.rho) && isinf(it->columns.rho);
+    for (int64_t k = 1;; k++) {
+        it->op.sweep(&it->op, it->columns.scaling, it->rows.sum, row_half_step, it, it->rows.scaling, it->columns.sum);
+        it->count++;
+        if (k % it->options.check_every == 0 || it->count >= last) {
+            double largest = largest_scaling(it);
+            measure(it);
+            double error = (it->err_row + it->err_col) / it->mass;
+            it->outcome = error <= tol ? OT_CONVERGED : OT_MAX_ITERATIONS;
+            if (!(largest <= DBL_MAX && error <= DBL_MAX)) {
+                it->outcome = OT_NUMERICAL;
+                if (it->count >= last || !recover(it))
+                    return;
+                continue;
+            }
+            if (it->outcome == OT_CONVERGED || it->count >= last)
+                return;
+            if (feasibility && balanced && ot_feasibility_refuted(feasibility, it)) {
+                it->outcome = OT_INFEASIBLE;
+                return;
+            }
+            ot_relaxation_watch(&it->relaxation, error);
+            if (largest > it->options.absorb_at)
+                absorb(it);
+            ot_translate(it);
+        }
+        column_half_step(it);
+    }
+}
+
+/* Potentials to start from, as the iteration counts them; unknown ones are completed from the other side. */
+static void set_start(struct ot_iteration *it)
+{
+    const double unknown = -1e300; /* weighs nothing in a log-sum-exp beside a known one */
+    const struct ot_problem *p = it->problem;
+    for (int64_t i = 0; i < it->rows.n; i++) {
+        double f = it->options.start_f[it->op.row_index[i]];
+        it->rows.potential[i] =
+            fabs(f) <= DBL_MAX ? f + (p->reference == OT_REFERENCE_AB ? it->eps * log(it->rows.weight[i]) : 0.0) : unknown;
+    }
+    ot_side_eps(&it->rows, p->reference, it->eps);
+    ot_side_eps(&it->columns, p->reference, it->eps);
+    update_columns_log(it);
+    for (int64_t j = 0; j < it->columns.n; j++)
+        if (!(fabs(it->columns.potential[j]) < 1e200))
+            it->columns.potential[j] = 0.0;
+    update_rows_log(it);
+}
+
+static void solve_stages(struct ot_iteration *it, struct ot_feasibility *feasibility)
+{
+    const struct ot_options *o = &it->options;
+    double eps = it->problem->eps, start = o->eps_start;
+    if (isnan(start))
+        start = o->start_f ? eps : it->op.largest;
+    if (o->start_f) {
+        it->eps = fmax(start, eps);
+        set_start(it);
+    }
+    for (it->eps = fmax(start, eps); it->eps > eps; it->eps = fmax(eps, it->eps * o->eps_factor)) {
+        int64_t last = it->count + STAGE_ITERATIONS;
+        run_stage(it, 1e-2, last < o->max_iter ? last : o->max_iter, NULL);
+    }
+    run_stage(it, o->tol, o->max_iter, feasibility);
+}
+
+static status iteration_new(struct ot_iteration *it, struct ot_feasibility *feasibility)
+{
+    status s = ot_side_new(&it->rows, it->op.n, it->op.first_row, it->op.end_row);
+    if (s == MONGE_OK)
+        s = ot_side_new(&it->columns, it->op.m, it->op.first_column, it->op.end_column);
+    if (s == MONGE_OK)
+        s = ot_feasibility_new(feasibility, &it->op);
+    if (s != MONGE_OK)
+        return s;
+    ot_side_weights(&it->rows, it->op.row_index, it->problem->a, it->problem->rho1);
+    ot_side_weights(&it->columns, it->op.column_index, it->problem->b, it->problem->rho2);
+    return MONGE_OK;
+}
+
+status ot_solve(const struct ot_problem *problem, const struct ot_options *options, struct ot_result *result)
+{
+    struct ot_iteration it = {.problem = problem, .options = options ? *options : ot_options_default(), .eps = problem->eps};
+    struct ot_feasibility feasibility = {.drift = NULL};
+    *result = (struct ot_result){.n = 0};
+    status s = check_options(&it.options);
+    if (s == MONGE_OK)
+        s = ot_operator_new(&it.op, problem);
+    if (s != MONGE_OK)
+        return s;
+    s = iteration_new(&it, &feasibility);
+    if (s == MONGE_OK)
+        s = ot_result_new(result, problem->n, problem->m);
+    if (it.op.size > 1)
+        s = agree(it.op.comm, s);
+    if (s == MONGE_OK) {
+        if (it.op.isolated)
+            it.outcome = OT_INFEASIBLE;
+        else if (it.op.n > 0 && it.op.m > 0)
+            solve_stages(&it, &feasibility);
+        s = ot_result_fill(&it, result);
+    }
+    if (s != MONGE_OK)
+        ot_result_free(result);
+    ot_feasibility_free(&feasibility);
+    ot_side_free(&it.rows);
+    ot_side_free(&it.columns);
+    ot_operator_free(&it.op);
+    return s;
+}
+
+status ot_solve_dense(int64_t n, int64_t m, const double *cost, const double *a, const double *b, double eps,
+                      const struct ot_options *options, struct ot_result *result)
+{
+    const struct ot_problem problem = {.comm = MPI_COMM_SELF,
+                                       .n = n,
+                                       .m = m,
+                                       .row_count = n,
+                                       .cost = cost,
+                                       .a = a,
+                                       .b = b,
+                                       .eps = eps,
+                                       .rho1 = INFINITY,
+                                       .rho2 = INFINITY};
+    return ot_solve(&problem, options, result);
+}

@@ -1,0 +1,320 @@
+/* Dense transport kernels: own rows [n_own][m] and own columns [n][m_own], both row-major; a lone rank has them in one.
+ *
+ * Row sums are dot products with 32 interleaved partial sums; column sums run down the rows for many columns at once, so that
+ * each column adds its rows in order whatever the share. A lone rank reads its kernel once per iteration: a few rows are summed,
+ * updated, and added to the column sums while they are in cache. */
+#include <limits.h>
+#include <stdlib.h>
+
+#include "monge/agree.h"
+#include "sinkhorn_parts.h"
+
+enum { ROWS = 8, CHUNK = 512 };
+
+/* Eight doubles, loaded from anywhere; on narrower machines the compiler splits it. */
+typedef double pack __attribute__((vector_size(64), aligned(8), may_alias));
+
+struct part {
+    int64_t n, m;        /* rows, columns */
+    int64_t row, column; /* first of each among the kept ones */
+    double *cost;        /* n x m */
+    double *kernel;      /* n x m */
+};
+
+struct dense {
+    struct part by_rows, by_columns; /* by_columns shares the arrays of by_rows on a lone rank */
+    bool lone;
+    int32_t *columns; /* 0 .. m-1 for visitors */
+    double *work;     /* m: maxima of lse_adjoint */
+};
+
+static double dot(int64_t n, const double *x, const double *y)
+{
+    pack sum[4] = {0};
+    int64_t j = 0;
+    for (; j + 32 <= n; j += 32)
+        for (int k = 0; k < 4; k++)
+            sum[k] += *(const pack *)(x + j + 8 * k) * *(const pack *)(y + j + 8 * k);
+    pack all = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    double total = ((all[0] + all[4]) + (all[1] + all[5])) + ((all[2] + all[6]) + (all[3] + all[7]));
+    for (; j < n; j++)
+        total = fused_inline(x[j], y[j], total);
+    return total;
+}
+
+/* t += rows' u for ROWS rows of m columns, each column in row order. */
+static void add_rows(int64_t m, const double *rows, const double *u, double *t)
+{
+    int64_t j = 0;
+    for (; j + 8 <= m; j += 8) {
+        pack sum = *(const pack *)(t + j);
+        for (int k = 0; k < ROWS; k++)
+            sum += u[k] * *(const pack *)(rows + k * m + j);
+        *(pack *)(t + j) = sum;
+    }
+    for (; j < m; j++) {
+        double sum = t[j];
+        for (int k = 0; k < ROWS; k++)
+            sum = fused_inline(u[k], rows[k * m + j], sum);
+        t[j] = sum;
+    }
+}
+
+static void add_row(int64_t m, const double *row, double u, double *t)
+{
+    for (int64_t j = 0; j < m; j++)
+        t[j] = fused_inline(u, row[j], t[j]);
+}
+
+static void add_part(const struct part *part, const double *values, const double *u, double *t)
+{
+    int64_t i = 0;
+    memset(t, 0, (size_t)part->m * sizeof *t);
+    for (; i + ROWS <= part->n; i += ROWS)
+        add_rows(part->m, values + i * part->m, u + i, t);
+    for (; i < part->n; i++)
+        add_row(part->m, values + i * part->m, u[i], t);
+}
+
+static void dense_apply(const struct ot_operator *op, const double *v, double *s)
+{
+    const struct part *part = &((const struct dense *)op->state)->by_rows;
+    for (int64_t i = 0; i < part->n; i++)
+        s[part->row + i] = dot(part->m, part->kernel + i * part->m, v);
+}
+
+static void dense_adjoint(const struct ot_operator *op, const double *u, double *t)
+{
+    const struct part *part = &((const struct dense *)op->state)->by_columns;
+    add_part(part, part->kernel, u, t + part->column);
+}
+
+static void dense_sweep(const struct ot_operator *op, const double *v, double *s, ot_half_step half, void *context, double *u, double *t)
+{
+    const struct part *part = &((const struct dense *)op->state)->by_rows;
+    int64_t m = part->m;
+    memset(t, 0, (size_t)m * sizeof *t);
+    for (int64_t i = 0; i < part->n; i += ROWS) {
+        int64_t end = i + ROWS <= part->n ? i + ROWS : part->n;
+        for (int64_t r = i; r < end; r++)
+            s[r] = dot(m, part->kernel + r * m, v);
+        half(context, i, end);
+        if (end - i == ROWS)
+            add_rows(m, part->kernel + i * m, u + i, t);
+        else
+            for (int64_t r = i; r < end; r++)
+                add_row(m, part->kernel + r * m, u[r], t);
+    }
+}
+
+static void absorb_part(struct part *part, const double *f, const double *g, double inverse)
+{
+    for (int64_t i = 0; i < part->n; i++) {
+        const double *cost = part->cost + i * part->m, *potential = g + part->column;
+        double *kernel = part->kernel + i * part->m, own = f[part->row + i];
+        for (int64_t j = 0; j < part->m; j++)
+            kernel[j] = exp_inline((own + potential[j] - cost[j]) * inverse);
+    }
+}
+
+static void dense_absorb(struct ot_operator *op, const double *f, const double *g, double eps)
+{
+    struct dense *dense = op->state;
+    absorb_part(&dense->by_rows, f, g, 1.0 / eps);
+    if (!dense->lone)
+        absorb_part(&dense->by_columns, f, g, 1.0 / eps);
+}
+
+static double largest_difference(int64_t m, const double *g, const double *cost)
+{
+    double lane[8];
+    for (int l = 0; l < 8; l++)
+        lane[l] = -INFINITY;
+    int64_t j = 0;
+    for (; j + 8 <= m; j += 8)
+        for (int l = 0; l < 8; l++) {
+            double x = g[j + l] - cost[j + l];
+            lane[l] = x > lane[l] ? x : lane[l];
+        }
+    for (; j < m; j++)
+        lane[0] = fmax(lane[0], g[j] - cost[j]);
+    for (int l = 1; l < 8; l++)
+        lane[0] = fmax(lane[0], lane[l]);
+    return lane[0];
+}
+
+static void dense_lse(const struct ot_operator *op, const double *g, double eps, double *out)
+{
+    const struct part *part = &((const struct dense *)op->state)->by_rows;
+    double inverse = 1.0 / eps, term[CHUNK];
+    for (int64_t i = 0; i < part->n; i++) {
+        const double *cost = part->cost + i * part->m;
+        double most = largest_difference(part->m, g, cost), sum = 0.0;
+        for (int64_t j = 0; j < part->m; j += CHUNK) {
+            int64_t count = part->m - j < CHUNK ? part->m - j : CHUNK;
+            for (int64_t k = 0; k < count; k++)
+                term[k] = exp_inline((g[j + k] - cost[j + k] - most) * inverse);
+            sum += lane_sum(count, term);
+        }
+        out[part->row + i] = fused_inline(most, inverse, log_inline(sum));
+    }
+}
+
+static void dense_lse_adjoint(const struct ot_operator *op, const double *f, double eps, double *out)
+{
+    const struct dense *dense = op->state;
+    const struct part *part = &dense->by_columns;
+    double inverse = 1.0 / eps, *most = dense->work, *sum = out + part->column;
+    for (int64_t j = 0; j < part->m; j++) {
+        most[j] = -INFINITY;
+        sum[j] = 0.0;
+    }
+    for (int64_t i = 0; i < part->n; i++) {
+        const double *cost = part->cost + i * part->m;
+        for (int64_t j = 0; j < part->m; j++) {
+            double x = f[i] - cost[j];
+            most[j] = x > most[j] ? x : most[j];
+        }
+    }
+    for (int64_t i = 0; i < part->n; i++) {
+        const double *cost = part->cost + i * part->m;
+        for (int64_t j = 0; j < part->m; j++)
+            sum[j] += exp_inline((f[i] - cost[j] - most[j]) * inverse);
+    }
+    for (int64_t j = 0; j < part->m; j++)
+        sum[j] = fused_inline(most[j], inverse, log_inline(sum[j]));
+}
+
+static void dense_visit(const struct ot_operator *op, ot_visit_kernel visit, void *context)
+{
+    const struct dense *dense = op->state;
+    const struct part *part = &dense->by_rows;
+    for (int64_t i = 0; i < part->n; i++)
+        visit(context, part->row + i, i * part->m, part->m, dense->columns, part->cost + i * part->m, part->kernel + i * part->m);
+}
+
+/* Own rows of a matrix to own columns: each rank sends each other rank the block of own rows and its columns. Collective. */
+static status transpose(const struct ot_operator *op, const double *by_rows, double *by_columns)
+{
+    int64_t n_own = op->end_row - op->first_row, m_own = op->end_column - op->first_column;
+    int *count = malloc(4 * (size_t)op->size * sizeof *count), *send = count, *to = count + op->size, *receive = count + 2 * op->size,
+        *from = count + 3 * op->size;
+    double *packed = malloc(((size_t)(n_own * op->m) + 1) * sizeof *packed);
+    status s = count && packed ? MONGE_OK : error_memory("a transport kernel", 8.0 * (double)(n_own * op->m));
+    if (s == MONGE_OK && (n_own * op->m > INT_MAX || op->n * m_own > INT_MAX))
+        s = error_set(MONGE_USAGE, "transport: a dense block of %lld x %lld per rank is too large; use more ranks or a truncated cost",
+                      (long long)n_own, (long long)op->m);
+    s = agree(op->comm, s);
+    if (s == MONGE_OK) {
+        double *next = packed;
+        int64_t received = 0;
+        for (int r = 0; r < op->size; r++) {
+            to[r] = (int)(next - packed);
+            send[r] = (int)n_own * op->columns.count[r];
+            for (int64_t i = 0; i < n_own; i++, next += op->columns.count[r])
+                memcpy(next, by_rows + i * op->m + op->columns.first[r], (size_t)op->columns.count[r] * sizeof *next);
+            from[r] = (int)received;
+            receive[r] = op->rows.count[r] * (int)m_own;
+            received += receive[r];
+        }
+        MPI_Alltoallv(packed, send, to, MPI_DOUBLE, by_columns, receive, from, MPI_DOUBLE, op->comm);
+    }
+    free(count);
+    free(packed);
+    return s;
+}
+
+static status dense_column_sums(const struct ot_operator *op, const double *values, double *t)
+{
+    const struct dense *dense = op->state;
+    const struct part *part = &dense->by_columns;
+    double *moved = NULL, *ones = malloc(((size_t)op->n + 1) * sizeof *ones);
+    if (!dense->lone)
+        moved = malloc(((size_t)(part->n * part->m) + 1) * sizeof *moved);
+    status s =
+        ones && (moved || dense->lone) ? MONGE_OK : error_memory("column sums of a transport gradient", 8.0 * (double)(part->n * part->m));
+    if (!dense->lone)
+        s = agree(op->comm, s);
+    if (s == MONGE_OK && !dense->lone)
+        s = transpose(op, values, moved);
+    if (s == MONGE_OK) {
+        for (int64_t i = 0; i < op->n; i++)
+            ones[i] = 1.0;
+        add_part(part, moved ? moved : values, ones, t + part->column);
+    }
+    free(ones);
+    free(moved);
+    return s;
+}
+
+static void dense_free(void *state)
+{
+    struct dense *dense = state;
+    if (!dense->lone) {
+        free(dense->by_columns.cost);
+        free(dense->by_columns.kernel);
+    }
+    free(dense->by_rows.cost);
+    free(dense->by_rows.kernel);
+    free(dense->columns);
+    free(dense->work);
+    free(dense);
+}
+
+static status part_new(struct part *part)
+{
+    size_t entries = (size_t)(part->n * part->m) + 1;
+    part->cost = malloc(entries * sizeof *part->cost);
+    part->kernel = malloc(entries * sizeof *part->kernel);
+    return part->cost && part->kernel ? MONGE_OK : error_memory("a dense transport kernel", 16.0 * (double)entries);
+}
+
+static status dense_memory(struct dense *dense, const struct ot_operator *op)
+{
+    dense->by_rows = (struct part){.n = op->end_row - op->first_row, .m = op->m, .row = op->first_row};
+    status s = part_new(&dense->by_rows);
+    if (dense->lone)
+        dense->by_columns = dense->by_rows;
+    else {
+        dense->by_columns = (struct part){.n = op->n, .m = op->end_column - op->first_column, .column = op->first_column};
+        if (s == MONGE_OK)
+            s = part_new(&dense->by_columns);
+    }
+    dense->columns = malloc(((size_t)op->m + 1) * sizeof *dense->columns);
+    dense->work = malloc(((size_t)op->m + 1) * sizeof *dense->work);
+    if (s == MONGE_OK && !(dense->columns && dense->work))
+        s = error_memory("a dense transport kernel", 12.0 * (double)op->m);
+    return s;
+}
+
+status ot_dense_new(struct ot_operator *op, const struct ot_problem *problem)
+{
+    struct dense *dense = calloc(1, sizeof *dense);
+    status s = dense ? MONGE_OK : error_memory("a dense transport kernel", 0.0);
+    if (dense) {
+        dense->lone = op->size == 1;
+        op->state = dense;
+        op->free_state = dense_free;
+        s = dense_memory(dense, op);
+    }
+    if (op->size > 1)
+        s = agree(op->comm, s);
+    if (s != MONGE_OK)
+        return s;
+    for (int64_t j = 0; j < op->m; j++)
+        dense->columns[j] = (int32_t)j;
+    struct part *part = &dense->by_rows;
+    for (int64_t i = 0; i < part->n; i++)
+        ot_pick(op->m, op->column_index, problem->cost + (op->row_index[part->row + i] - problem->row_first) * problem->m,
+                part->cost + i * op->m);
+    op->entries = part->n * part->m;
+    op->absorb = dense_absorb;
+    op->sweep = dense->lone ? dense_sweep : ot_sweep_plain;
+    op->apply = dense_apply;
+    op->adjoint = dense_adjoint;
+    op->lse = dense_lse;
+    op->lse_adjoint = dense_lse_adjoint;
+    op->visit = dense_visit;
+    op->column_sums = dense_column_sums;
+    return dense->lone ? MONGE_OK : transpose(op, part->cost, dense->by_columns.cost);
+}

@@ -1,0 +1,155 @@
+/* Private to the Sinkhorn layer (ot/sinkhorn*.c): the kernel operator behind the iteration.
+ *
+ * Rows and columns with zero weight, and those without an allowed pair, are dropped first; inside, rows 0..n-1 and columns 0..m-1
+ * are the kept ones and row_index, column_index give their places in the problem. Each rank owns a range of rows (all their
+ * columns) and a range of columns (all their rows), i.e. holds its share of the kernel twice unless it is alone. Vectors are
+ * whole on every rank: an application writes the own range, ot_gather_* completes it. Every output is summed in an order fixed by the
+ * problem on the rank that owns it, hence the same bits on any number of ranks. */
+#ifndef OT_SINKHORN_PARTS_H
+#define OT_SINKHORN_PARTS_H
+
+#include <stdbool.h>
+
+#include "monge/sinkhorn.h"
+#include "monge/vector_math.h"
+
+struct ot_share {
+    int *first; /* ranks + 1 */
+    int *count; /* ranks */
+};
+
+/* Entries of one own row: cost and current kernel, columns ascending; `entry` numbers own entries from 0. */
+typedef void (*ot_visit_kernel)(void *context, int64_t row, int64_t entry, int64_t count, const int32_t *columns, const double *cost,
+                                const double *kernel);
+/* The half step of rows [first, end): sums are ready, scalings are wanted. */
+typedef void (*ot_half_step)(void *context, int64_t first, int64_t end);
+
+struct ot_operator {
+    MPI_Comm comm;
+    int rank, size;
+    int64_t n, m;                      /* kept */
+    int64_t *row_index, *column_index; /* n, m */
+    struct ot_share rows, columns;
+    int64_t first_row, end_row, first_column, end_column; /* own ranges */
+    int64_t entries;                                      /* own entries by rows */
+    bool isolated;                                        /* a row or column that must have mass has no allowed pair */
+    double smallest, largest;                             /* finite costs, all ranks */
+    void *state;
+    /* kernel_ij = exp((f_i + g_j - M_ij)/eps) */
+    void (*absorb)(struct ot_operator *op, const double *f, const double *g, double eps);
+    /* s = kernel v (own rows), then half(own rows in portions), then t = kernel' u (own columns): one iteration but for the columns'
+     * half step, in one pass over the kernel where possible. Collective: completes u. */
+    void (*sweep)(const struct ot_operator *op, const double *v, double *s, ot_half_step half, void *context, double *u, double *t);
+    void (*apply)(const struct ot_operator *op, const double *v, double *s);
+    void (*adjoint)(const struct ot_operator *op, const double *u, double *t);
+    /* out_i = log sum_j exp((g_j - M_ij)/eps), own rows; and the same for own columns with f */
+    void (*lse)(const struct ot_operator *op, const double *g, double eps, double *out);
+    void (*lse_adjoint)(const struct ot_operator *op, const double *f, double eps, double *out);
+    void (*visit)(const struct ot_operator *op, ot_visit_kernel visit, void *context);
+    /* Collective. t_j = sum_i values_ij (own columns) for values given by own rows in the order of visit. */
+    status (*column_sums)(const struct ot_operator *op, const double *values, double *t);
+    void (*free_state)(void *state);
+};
+
+/* Collective. Checks the problem, drops what carries no mass, distributes. */
+status ot_operator_new(struct ot_operator *op, const struct ot_problem *problem);
+void ot_operator_free(struct ot_operator *op);
+
+/* The two kinds: called by ot_operator_new with everything but the state set. Collective. */
+status ot_dense_new(struct ot_operator *op, const struct ot_problem *problem);
+status ot_sparse_new(struct ot_operator *op, const struct ot_problem *problem);
+
+void ot_gather_rows(const struct ot_operator *op, double *x);
+void ot_gather_columns(const struct ot_operator *op, double *x);
+
+/* apply, half step, adjoint: the sweep of operators without a fused one. */
+void ot_sweep_plain(const struct ot_operator *op, const double *v, double *s, ot_half_step half, void *context, double *u, double *t);
+
+/* out[k] = full[index[k]] and its inverse. */
+void ot_pick(int64_t n, const int64_t *index, const double *full, double *out);
+void ot_scatter(int64_t n, const int64_t *index, const double *x, double *full);
+
+/* One side (rows or columns) of an iteration. Scalings u = exp(log_scaling) sit on top of the absorbed potential; the update is
+ * log u <- alpha - (1 - tau) f/eps - tau log s, tau = rho/(rho + eps), from f = eps (alpha - tau log S). */
+struct ot_side {
+    int64_t n, first, end; /* kept, own range */
+    double rho, tau;
+    double *weight;      /* a or b */
+    double *alpha;       /* log a (reference a b', or exact) or tau log a */
+    double *potential;   /* absorbed, for P = exp((f + g - M)/eps) whatever the reference */
+    double *offset;      /* alpha - (1 - tau) f / eps */
+    double *log_scaling; /* log u */
+    double *scaling;     /* u */
+    double *sum;         /* s = kernel v; own range */
+    double *work;        /* n */
+};
+status ot_side_new(struct ot_side *side, int64_t n, int64_t first, int64_t end);
+void ot_side_free(struct ot_side *side);
+
+/* Sets the weights of the kept elements and the penalty; then, for each eps, tau and alpha. */
+void ot_side_weights(struct ot_side *side, const int64_t *index, const double *weight, double rho);
+void ot_side_eps(struct ot_side *side, enum ot_reference reference, double eps);
+
+void ot_side_offset(struct ot_side *side, double eps); /* after a change of potential, alpha or tau */
+void ot_side_reset(struct ot_side *side, double eps);  /* scalings to 1, offset */
+void ot_side_absorb(struct ot_side *side, double eps); /* own potentials += eps log u; gather, then reset */
+
+/* The relaxed half step of elements [first, end). */
+void ot_side_update(struct ot_side *side, double omega, int64_t first, int64_t end);
+
+/* work (own range) = |u - wanted u| s: for an exact side |P 1 - a|. */
+void ot_side_residual(struct ot_side *side);
+
+/* Largest |log u| of the own range; infinity if one is not finite. */
+double ot_side_largest(const struct ot_side *side);
+
+/* Over-relaxation: watches the error at each check and chooses omega (sinkhorn_relax.c). */
+struct ot_relaxation {
+    bool fixed;
+    double omega;
+    int check_every;
+    double last_error, last_rate; /* NAN: none */
+    int rises, hold;              /* checks left without estimating */
+};
+void ot_relaxation_start(struct ot_relaxation *relaxation, const struct ot_options *options);
+void ot_relaxation_watch(struct ot_relaxation *relaxation, double error);
+
+/* A solve in progress (sinkhorn.c). */
+struct ot_iteration {
+    const struct ot_problem *problem;
+    struct ot_options options;
+    struct ot_operator op;
+    struct ot_side rows, columns;
+    struct ot_relaxation relaxation;
+    double eps; /* of the stage */
+    double err_row, err_col, mass;
+    int64_t count; /* iterations so far */
+    int recoveries;
+    enum ot_outcome outcome;
+};
+
+/* Fills the result from the last state (sinkhorn_result.c). Collective. */
+status ot_result_fill(struct ot_iteration *it, struct ot_result *result);
+
+/* Allocates the arrays, all zero. */
+status ot_result_new(struct ot_result *result, int64_t n, int64_t m);
+
+/* Shifts an unbalanced solution by the constant (f + c, g - c) that maximises the dual (Sejourne et al. 2022); both potentials whole,
+ * scalings 1 or not. Collective. */
+void ot_translate(struct ot_iteration *it);
+
+/* Proof that no plan exists (sinkhorn_feasible.c). It watches the error; when that stalls, the drift of the potentials is tried as a
+ * certificate: with d the drift of g and c_i = -max_j d_j over the pairs of row i, any plan has <c,a> + <d,b> <= 0 (Farkas). */
+struct ot_feasibility {
+    double best_error; /* when the window began */
+    int64_t window_end;
+    double *drift; /* m: g when the window began, then its change */
+    double *need;  /* n */
+    double *whole; /* m */
+};
+status ot_feasibility_new(struct ot_feasibility *feasibility, const struct ot_operator *op);
+void ot_feasibility_free(struct ot_feasibility *feasibility);
+/* Collective. True if infeasibility is proved. */
+bool ot_feasibility_refuted(struct ot_feasibility *feasibility, struct ot_iteration *it);
+
+#endif

@@ -1,0 +1,89 @@
+/* What the files of the literal formulation share. Private to src/step/correct_seed*.c. */
+#ifndef SEED_PARTS_H
+#define SEED_PARTS_H
+
+#include "monge/adam.h"
+#include "monge/correct_seed.h"
+#include "monge/quantile.h"
+
+/* One gene on the spots where it was seen. Arrays over entries lie in the run's pools. */
+struct seed_gene {
+    int64_t first, n; /* entries */
+    double total, range, bandwidth;
+    struct quantile_sample sample; /* tissue spots */
+    struct smooth_quantile threshold;
+    double capacity; /* sum of thresholded counts over allowed sources; 0: untouched */
+};
+
+/* Costs by distance between lattice cells and the two masks: a table over |row difference| and |half-column difference|. */
+struct cost_table {
+    const struct slide *slide;
+    const struct phi *phi;
+    int32_t n_rows, n_halves;
+    double *value; /* [m_i][m_j][n_rows][n_halves]; NULL at irregular positions: costs are computed pair by pair */
+};
+
+struct seed_run {
+    const struct section *section;
+    const struct gene_counts *columns;
+    const struct seed_options *options;
+    struct seed_gene *genes;                  /* own genes */
+    double *x;                                /* entries: observed */
+    double *open;                             /* entries: 1 if the spot may be a source */
+    double *b;                                /* entries: thresholded counts at allowed sources */
+    double *corrected;                        /* entries: x-hat */
+    double *bar;                              /* entries: d loss / d x-hat */
+    double *row_potential, *column_potential; /* entries: warm starts of Sinkhorn, in units of cost */
+    double *parameter, *gradient;             /* own genes: logit q; then log r */
+    struct phi phi;
+    struct exact phi_sum[PHI_PARAMETERS]; /* phi's gradient, summed over own genes in any order */
+    double phi_gradient[PHI_PARAMETERS];
+    struct losses losses;
+    struct correct_losses loss;
+    double *field, *field_bar; /* sites x GENE_LANES */
+    double *log_scale;         /* own genes: s_E of the gene's own image */
+};
+
+status cost_table_new(struct cost_table *table, const struct slide *slide, const struct phi *phi);
+void cost_table_free(struct cost_table *table);
+double cost_between(const struct cost_table *table, int64_t seen, int64_t source);
+
+/* Adjoint: cost_adjoint adds cost_bar = dL/dM of one pair to table_bar (same layout as value, zeroed by _new), or at irregular
+ * positions to phi_bar at once; cost_table_adjoint then takes the table through the network. */
+double *cost_table_bar_new(const struct cost_table *table); /* NULL: out of memory; the caller frees */
+void cost_adjoint(const struct cost_table *table, int64_t seen, int64_t source, double cost_bar, double *table_bar, double *phi_bar);
+void cost_table_adjoint(const struct cost_table *table, const double *table_bar, double *phi_bar);
+
+/* A balanced entropic plan on the supports of its marginals, P_ij = exp((f_i + g_j - M_ij) / r). Pairs that hold less than 1e-13 of a_i b_j
+ * are left out, so what is stored is a band around each spot rather than n x m. */
+struct plan {
+    int64_t n, m;          /* rows (a > 0), columns (b > 0) */
+    const int64_t *seen;   /* n: site of each row */
+    const int64_t *source; /* m: site of each column */
+    const double *a, *b;   /* sums 1 */
+    double r;
+    double *f, *g; /* n, m: potentials, in and out; any start */
+    const struct cost_table *cost;
+    int64_t *start;  /* n + 1; owned, as the next two */
+    int32_t *column; /* start[n], ascending within a row */
+    double *mass;    /* start[n]: P_ij */
+    int64_t capacity;
+    int64_t iterations;
+    double error; /* sum |P1 - a| + sum |P'1 - b| */
+};
+
+/* Sinkhorn with absorption and over-relaxation. Stops at error <= tolerance or after max_iterations; the columns are met last, hence
+ * exactly. */
+status plan_solve(struct plan *plan, double tolerance, int64_t max_iterations);
+void plan_free(struct plan *plan);
+
+/* Implicit differentiation of the converged plan (docs/sinkhorn.md, "Gradients"). entry_bar [start[n]]: G_ij = dL/dP_ij. Returns dL/dr in
+ * *r_bar, dL/db in b_bar [m] (up to a constant; may be NULL), and adds dL/d parameters of phi to phi_bar. */
+status plan_adjoint(const struct plan *plan, const double *entry_bar, double *r_bar, double *b_bar, double phi_bar[PHI_PARAMETERS]);
+
+/* Solves the plan of every own gene at the current capacities, starting from the potentials of the last solve, and reads out x-hat
+ * = T P'1 into run->corrected. With `gradients` (run->bar = d loss / d x-hat) the plans' gradients by log r and phi are stored as
+ * well. Not collective; failures are the caller's to agree on. */
+status seed_solve_plans(struct seed_run *run, bool gradients, struct seed_result *result);
+
+#endif

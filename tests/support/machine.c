@@ -1,0 +1,77 @@
+#include "machine.h"
+
+#include <cblas.h>
+#include <mpi.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { RUNS = 5, TRIAD = 1 << 25, SIDE = 1536 };
+
+static double measure_triad(void)
+{
+    double *a = malloc(TRIAD * sizeof *a), *b = malloc(TRIAD * sizeof *b), *c = malloc(TRIAD * sizeof *c), best = 0.0;
+    if (a && b && c) {
+        for (int i = 0; i < TRIAD; i++) {
+            a[i] = 0.0;
+            b[i] = (double)(i % 7);
+            c[i] = (double)(i % 5);
+        }
+        for (int run = 0; run < RUNS; run++) {
+            double scale = 0.5 + run, start = MPI_Wtime();
+            for (int i = 0; i < TRIAD; i++)
+                a[i] = b[i] + scale * c[i];
+            double rate = 24e-9 * TRIAD / (MPI_Wtime() - start);
+            best = rate > best ? rate : best;
+            b[run] = a[TRIAD - 1 - run]; /* the result is used: the loop stays */
+        }
+    }
+    free(a);
+    free(b);
+    free(c);
+    return best;
+}
+
+static double measure_gemm(bool is_double)
+{
+    size_t n = (size_t)SIDE * SIDE;
+    double *room = malloc(3 * n * sizeof *room), best = 0.0;
+    if (!room)
+        return 0.0;
+    float *single = (float *)room;
+    for (size_t i = 0; i < 3 * n; i++) {
+        if (is_double)
+            room[i] = (double)(i % 11) - 5.0;
+        else
+            single[i] = (float)(i % 11) - 5.0f;
+    }
+    for (int run = 0; run < RUNS; run++) {
+        double start = MPI_Wtime();
+        if (is_double)
+            cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, SIDE, SIDE, SIDE, 1.0, room, SIDE, room + n, SIDE, 0.0, room + 2 * n,
+                        SIDE);
+        else
+            cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, SIDE, SIDE, SIDE, 1.0f, single, SIDE, single + n, SIDE, 0.0f,
+                        single + 2 * n, SIDE);
+        double rate = 2e-9 * SIDE * SIDE * SIDE / (MPI_Wtime() - start);
+        best = rate > best ? rate : best;
+    }
+    free(room);
+    return best;
+}
+
+struct machine machine_measure(void)
+{
+    int threads = openblas_get_num_threads();
+    openblas_set_num_threads(1);
+    struct machine machine = {measure_triad(), measure_gemm(false), measure_gemm(true)};
+    openblas_set_num_threads(threads);
+    return machine;
+}
+
+void machine_print(const struct machine *machine)
+{
+    printf("%-24s %10.2f GB/s\n", "triad", machine->triad);
+    printf("%-24s %10.2f GFLOP/s\n", "sgemm", machine->sgemm);
+    printf("%-24s %10.2f GFLOP/s\n", "dgemm", machine->dgemm);
+}

@@ -1,0 +1,17 @@
+/* What this machine can do, measured in the same run as what is compared with it: benches report fractions of these rates. */
+#ifndef TESTS_MACHINE_H
+#define TESTS_MACHINE_H
+
+struct machine {
+    double triad; /* GB/s of one core: a = b + s c on arrays beyond the caches, 24 bytes per element (McCalpin's STREAM count) */
+    double sgemm; /* GFLOP/s of one core, OpenBLAS with one thread */
+    double dgemm;
+};
+
+/* A few seconds and 768 MB; best of five runs, on a machine with nothing else to do. Rates are 0 where memory is short. */
+struct machine machine_measure(void);
+
+/* Prints the rates as rows "name value unit". */
+void machine_print(const struct machine *machine);
+
+#endif
