@@ -35,6 +35,7 @@ struct kernel {
     double *spread; /* own sites: sum_c weight_c x share of column j that the shared mixture spreads as D / sum D */
     struct kernel_parameters parameters;
     struct radial_profile *profile[KERNEL_MAX_COMPONENTS]; /* w(d) of lateral components, for reports; NULL: not radial */
+    struct kernel_stencil *stencil; /* the mixture in one pass over the slide, where components allow it; NULL otherwise */
 };
 
 /* What does not depend on theta: which sites lie within the radius of which, and how much tissue and background lies how far beyond

@@ -47,6 +47,9 @@ double phi_dense_adjoint(const struct phi *phi, int64_t n, const double *distanc
 status kernel_new_phi(struct kernel *kernel, const struct slide *slide, const struct partition *sites, const struct phi *phi, double r,
                       double radius, double stay, double uniform);
 
+/* No communication. Mixes the identity in until beta is at most `cap`; returns the share that stays by that (0: nothing to do). */
+double kernel_phi_cap_beta(struct kernel *kernel, double cap);
+
 /* P(distance) of the lateral part inside tissue, for reports: n points. */
 void phi_profile(const struct phi *phi, double r, int n, const double *distance, double *probability);
 

@@ -50,6 +50,8 @@ struct section {
     struct slide slide;
     struct partition sites;    /* over comm */
     struct sparse_rows counts; /* own sites (rows without a spot are empty) x genes */
+    struct sparse_rows truth;  /* of a simulated section (layers/truth): likewise; n_rows 0: unknown */
+    double truth_scale;        /* share of the true counts that was captured on average */
     char **gene_name;          /* n_genes: var index */
     char **gene_id;            /* n_genes or NULL */
     char **spot_name; /* section_file_rows of this rank, in file order: outs/ input; NULL: the input file has them, or none are given */

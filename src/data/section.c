@@ -56,6 +56,7 @@ void section_free(struct section *section)
     free(section->spatial_y);
     free(section->image.pixel);
     sparse_rows_free(&section->counts);
+    sparse_rows_free(&section->truth);
     partition_free(&section->sites);
     slide_free(&section->slide);
     memset(section, 0, sizeof *section);

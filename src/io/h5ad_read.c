@@ -382,6 +382,25 @@ static status find_counts(struct input *input, hid_t file)
     return s;
 }
 
+/* A section that monge simulated carries its truth, which steps use to say how well they did. */
+static status find_truth(struct input *input, hid_t file)
+{
+    static const char *const efficiency = "uns/monge/simulate/mean_efficiency";
+    input->truth_scale = 1.0;
+    if (h5_kind(file, efficiency) == H5_ABSENT || h5_kind(file, "layers/truth") == H5_ABSENT)
+        return MONGE_OK;
+    double *scale = NULL;
+    status s = h5_read_all(file, input->file, efficiency, 1, &scale);
+    if (s == MONGE_OK) {
+        input->truth_scale = *scale;
+        s = matrix_find(&input->truth, file, input->file, "layers/truth");
+    }
+    if (s == MONGE_OK && (input->truth.n_rows != input->n_spots || input->truth.n_cols != input->n_genes))
+        input->truth.n_rows = 0; /* counts were taken from elsewhere than X */
+    free(scale);
+    return s;
+}
+
 status h5ad_read_head(struct input *input, hid_t file, const struct read_options *options)
 {
     name_counts(input, options->layer);
@@ -391,6 +410,8 @@ status h5ad_read_head(struct input *input, hid_t file, const struct read_options
         s = read_var(input, file, raw ? "raw/var" : "var");
     if (s == MONGE_OK)
         s = find_counts(input, file);
+    if (s == MONGE_OK)
+        s = find_truth(input, file);
     if (s == MONGE_OK)
         s = read_positions(input, file, options);
     if (s == MONGE_OK)

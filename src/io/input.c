@@ -292,7 +292,8 @@ static status take_names(struct section *section, struct input *input)
     return MONGE_OK;
 }
 
-status section_from_input(struct section *section, MPI_Comm comm, struct input *input, struct sparse_rows *counts, enum holes holes)
+status section_from_input(struct section *section, MPI_Comm comm, struct input *input, struct sparse_rows *counts,
+                          struct sparse_rows *truth, enum holes holes)
 {
     memset(section, 0, sizeof *section);
     section->comm = comm;
@@ -309,8 +310,12 @@ status section_from_input(struct section *section, MPI_Comm comm, struct input *
         s = row_order_new(&order, section);
     if (s == MONGE_OK)
         s = row_order_to_sites(&order, counts, &section->counts);
+    section->truth_scale = input->truth_scale;
+    if (s == MONGE_OK && input->truth.n_rows)
+        s = row_order_to_sites(&order, truth, &section->truth);
     row_order_free(&order);
     sparse_rows_free(counts);
+    sparse_rows_free(truth);
     if (s != MONGE_OK)
         section_free(section);
     input_free(input);

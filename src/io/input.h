@@ -20,6 +20,8 @@ struct input {
     double pitch_um;        /* NAN: 100 on a hexagonal lattice, else unknown */
     struct matrix matrix;   /* its rows are the first rows of the input; further ones (spots without a barcode) are empty */
     int32_t *column_map;    /* matrix.n_cols or NULL */
+    struct matrix truth;    /* layers/truth of a simulated section; n_rows 0: none */
+    double truth_scale;     /* its mean capture efficiency */
     char library[512];      /* key of uns/spatial; "" if none */
     double scale_factor[4]; /* SCALE_FACTORS of the library, NAN if absent */
 };
@@ -33,8 +35,10 @@ void input_free(struct input *input);
 /* Collective over comm: rank 0's head goes to all ranks. */
 status input_share(struct input *input, MPI_Comm comm);
 
-/* Collective over comm. counts: rows of the input, section_file_rows of each rank; both are emptied. */
-status section_from_input(struct section *section, MPI_Comm comm, struct input *input, struct sparse_rows *counts, enum holes holes);
+/* Collective over comm. counts: rows of the input, section_file_rows of each rank; truth: likewise or
+ * n_rows 0; all are emptied. */
+status section_from_input(struct section *section, MPI_Comm comm, struct input *input, struct sparse_rows *counts,
+                          struct sparse_rows *truth, enum holes holes);
 
 /* Readers of the head, called on rank 0. `file` is open. */
 status h5ad_read_head(struct input *input, hid_t file, const struct read_options *options);

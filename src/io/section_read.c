@@ -48,17 +48,17 @@ static status read_head(struct input *input, const struct read_options *options)
     return s;
 }
 
-/* This rank's file rows; rows beyond the matrix are empty. */
-static status read_counts(const struct input *input, MPI_Comm comm, struct sparse_rows *counts)
+/* This rank's file rows of one matrix; rows beyond the matrix are empty. */
+static status read_counts(const struct input *input, const struct matrix *matrix, MPI_Comm comm, struct sparse_rows *counts)
 {
     hid_t file = -1;
     status s = agree(comm, h5_open_read(input->file, &file));
     if (s == MONGE_OK) {
-        int64_t first, end, rows = input->matrix.n_rows;
+        int64_t first, end, rows = matrix->n_rows;
         const struct section shares = {.comm = comm, .n_spots = input->n_spots};
         section_file_rows(&shares, &first, &end);
-        s = matrix_read_rows(&input->matrix, comm, file, input->file, first < rows ? first : rows, end < rows ? end : rows,
-                             input->column_map, counts);
+        s = matrix_read_rows(matrix, comm, file, input->file, first < rows ? first : rows, end < rows ? end : rows, input->column_map,
+                             counts);
         if (s == MONGE_OK)
             s = agree(comm, sparse_rows_extend(counts, end - first));
     }
@@ -78,12 +78,15 @@ status section_read(struct section *section, MPI_Comm comm, const char *path, co
     status s = agree(comm, rank == 0 ? read_head(&input, options) : MONGE_OK);
     if (s == MONGE_OK)
         s = input_share(&input, comm);
-    struct sparse_rows counts = {0};
+    struct sparse_rows counts = {0}, truth = {0};
     if (s == MONGE_OK)
-        s = read_counts(&input, comm, &counts);
+        s = read_counts(&input, &input.matrix, comm, &counts);
+    if (s == MONGE_OK && input.truth.n_rows)
+        s = read_counts(&input, &input.truth, comm, &truth);
     if (s == MONGE_OK)
-        s = section_from_input(section, comm, &input, &counts, options->holes);
+        s = section_from_input(section, comm, &input, &counts, &truth, options->holes);
     sparse_rows_free(&counts);
+    sparse_rows_free(&truth);
     input_free(&input);
     io_rate_stop(comm);
     return s;

@@ -10,12 +10,14 @@
 #include <string.h>
 
 #include "kernel_parts.h"
+#include "kernel_stencil.h"
 #include "monge/agree.h"
 #include "monge/exact_sum.h"
 #include "radial.h"
 
 void kernel_free(struct kernel *kernel)
 {
+    kernel_stencil_free(kernel->stencil);
     for (int c = 0; c < KERNEL_MAX_COMPONENTS; c++) {
         spot_operator_free(&kernel->local[c]);
         free(kernel->inverse_norm[c]);

@@ -8,6 +8,7 @@
 
 #include "far_field.h"
 #include "kernel_parts.h"
+#include "kernel_stencil.h"
 #include "monge/agree.h"
 #include "operator_stencil.h"
 #include "operator_tiles.h"
@@ -116,6 +117,8 @@ static status assemble(struct kernel *kernel, const struct kernel_geometry *geom
     kernel->parameters = *parameters;
     for (int k = 0; s == MONGE_OK && k < n_lateral; k++)
         s = add_component(kernel, 1 + k, geometry, &profile[k]);
+    if (s == MONGE_OK)
+        s = kernel_stencil_new(kernel);
     if (s != MONGE_OK) {
         kernel_free(kernel);
         return s;

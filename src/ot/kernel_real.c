@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "kernel_parts.h"
+#include "kernel_stencil.h"
 #include "monge/agree.h"
 #include "monge/exact_sum.h"
 #include "monge/real.h"
@@ -285,6 +286,8 @@ static status adjoint_by_lane(const struct kernel *kernel, int lanes, const doub
 
 status REAL(kernel_apply)(const struct kernel *kernel, int lanes, const double *pi, const real *in, real *out, real *work)
 {
+    if (kernel->stencil)
+        return REAL(kernel_stencil_apply)(kernel, lanes, pi, in, out);
     if (!pi)
         return apply_shared(kernel, lanes, in, out, work);
     struct per_lane room;
@@ -297,6 +300,8 @@ status REAL(kernel_apply)(const struct kernel *kernel, int lanes, const double *
 
 status REAL(kernel_adjoint)(const struct kernel *kernel, int lanes, const double *pi, const real *in, real *out, real *work)
 {
+    if (kernel->stencil)
+        return REAL(kernel_stencil_adjoint)(kernel, lanes, pi, in, out);
     if (!pi)
         return adjoint_shared(kernel, lanes, in, out, work);
     struct per_lane room;

@@ -21,10 +21,10 @@ struct patch_tile {
     int64_t block;
     int64_t first_site; /* local index of the tile's first site */
     int64_t first_run, end_run;
-    int16_t n_rows, n_cols;   /* of the tile, in cells */
-    int16_t first_row_parity; /* of the tile's first row */
-    bool whole;               /* the runs cover the patch: no cell is outside the lattice */
-    bool interior;            /* no ghosts */
+    int16_t n_rows, n_cols;           /* of the tile, in cells */
+    int16_t first_row_parity;         /* of the tile's first row */
+    int16_t top, bottom, left, right; /* rows and columns of the patch that are on the lattice */
+    bool interior;                    /* no ghosts */
 };
 
 /* Where own tiles find their patches: the tile, `margin_rows` rows above and below and `margin_cols` columns left and right of it.
@@ -40,7 +40,8 @@ struct patches {
     struct patch_run *run;
     int64_t n_ghosts;
     struct halo *halo;
-    void *patch;        /* aligned; room for one patch of the widest chunk */
+    void *patch; /* aligned; room for one patch of the widest chunk */
+    size_t patch_bytes;
     void *ghost;        /* n_ghosts x ghost_bytes */
     size_t ghost_bytes; /* per site, grown at need, alike on all ranks */
     double bytes;

@@ -32,24 +32,31 @@ enum {
 typedef real vector __attribute__((vector_size(VECTOR_BYTES)));
 typedef real unaligned_vector __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real))));
 
-/* block[cell][v] = sum over offsets of weight x at[offset x spread + cell x stride + v]; parity, cells, vectors and spread are constants
+/* A stencil and the place in its patch. */
+struct patch_term {
+    const struct offsets *offsets;
+    const real *at;
+};
+
+/* block[cell][v] = sum over terms and offsets of weight x at[offset x spread + cell x stride + v]; spread, cells and vectors are constants
  * at each call, so that the accumulators stay in registers. */
-static inline __attribute__((always_inline)) void sum_offsets(const struct offsets *offsets, int parity, int spread,
-                                                              const real *restrict at, int64_t stride, const int cells, const int vectors,
-                                                              real *restrict block)
+static inline __attribute__((always_inline)) void sum_terms(int n_terms, const struct patch_term *term, int parity, int spread,
+                                                            int64_t stride, const int cells, const int vectors, real *restrict block)
 {
-    const int32_t *restrict offset = offsets->cell[parity];
-    const real *restrict weight = offsets->REAL(weight)[parity];
-    int n_offsets = offsets->n[parity];
     vector sum[ACCUMULATORS] = {0};
-    for (int k = 0; k < n_offsets; k++) {
-        const real *from = at + (int64_t)offset[k] * spread;
-        real w = weight[k];
+    for (int t = 0; t < n_terms; t++) {
+        const int32_t *restrict offset = term[t].offsets->cell[parity];
+        const real *restrict weight = term[t].offsets->REAL(weight)[parity], *restrict at = term[t].at;
+        int n_offsets = term[t].offsets->n[parity];
+        for (int k = 0; k < n_offsets; k++) {
+            const real *from = at + (int64_t)offset[k] * spread;
+            real w = weight[k];
 #pragma GCC unroll 16
-        for (int cell = 0; cell < cells; cell++)
+            for (int cell = 0; cell < cells; cell++)
 #pragma GCC unroll 16
-            for (int v = 0; v < vectors; v++)
-                sum[cell * vectors + v] += w * *(const unaligned_vector *)(from + cell * stride + v * VECTOR);
+                for (int v = 0; v < vectors; v++)
+                    sum[cell * vectors + v] += w * *(const unaligned_vector *)(from + cell * stride + v * VECTOR);
+        }
     }
 #pragma GCC unroll 16
     for (int a = 0; a < cells * vectors; a++)
@@ -73,6 +80,19 @@ static inline size_t patch_cells(const struct patches *patches)
     return (size_t)patches->height * (size_t)patches->width;
 }
 
+/* Zero where a patch, `width` values per cell, is off the lattice. */
+static inline void zero_outside(const struct patches *p, const struct patch_tile *tile, int width, real *restrict patch)
+{
+    size_t row_values = (size_t)p->width * (size_t)width, left = (size_t)tile->left * (size_t)width;
+    size_t right = (size_t)(p->width - tile->right) * (size_t)width;
+    memset(patch, 0, (size_t)tile->top * row_values * sizeof *patch);
+    memset(patch + (size_t)tile->bottom * row_values, 0, (size_t)(p->height - tile->bottom) * row_values * sizeof *patch);
+    for (int row = tile->top; left + right > 0 && row < tile->bottom; row++) {
+        memset(patch + (size_t)row * row_values, 0, left * sizeof *patch);
+        memset(patch + ((size_t)row + 1) * row_values - right, 0, right * sizeof *patch);
+    }
+}
+
 /* Lanes [first, first + count) of a tile's patch, count <= GATHERED x VECTOR: one patch of VECTOR lanes after the other. Cells off the
  * lattice become zero; lanes beyond count stay as they are. */
 static inline void gather_lanes(const struct patch_source *source, const struct patch_tile *tile, int first, int count,
@@ -83,8 +103,7 @@ static inline void gather_lanes(const struct patch_source *source, const struct 
     for (int v = 0; v * VECTOR < count; v++) {
         real *to = patch + cells * VECTOR * (size_t)v;
         int here = count - v * VECTOR < VECTOR ? count - v * VECTOR : VECTOR;
-        if (!tile->whole)
-            memset(to, 0, cells * VECTOR * sizeof *to);
+        zero_outside(p, tile, VECTOR, to);
         for (int64_t r = tile->first_run; r < tile->end_run; r++) {
             const struct patch_run *run = &p->run[r];
             const real *from = run_source(source, run) + first + v * VECTOR;
@@ -102,8 +121,7 @@ static inline void gather_lanes(const struct patch_source *source, const struct 
 static inline void gather_lane(const struct patch_source *source, const struct patch_tile *tile, int lane, real *restrict patch)
 {
     const struct patches *p = source->patches;
-    if (!tile->whole)
-        memset(patch, 0, patch_cells(p) * sizeof *patch);
+    zero_outside(p, tile, 1, patch);
     for (int64_t r = tile->first_run; r < tile->end_run; r++) {
         const struct patch_run *run = &p->run[r];
         const real *from = run_source(source, run) + lane;

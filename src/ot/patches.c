@@ -59,7 +59,6 @@ static status tile_runs(const struct patches *p, struct patch_tile *tile, int32_
     const struct slide *slide = p->slide;
     int32_t top = most(first_row - p->margin_rows, 0), bottom = least(first_row + STENCIL_TILE + p->margin_rows, slide->n_rows);
     int32_t left = most(first_col - p->margin_cols, 0), right = least(first_col + STENCIL_TILE + p->margin_cols, slide->n_cols);
-    int64_t covered = 0;
     tile->first_run = runs->n;
     tile->interior = true;
     for (int32_t row = top; row < bottom; row++)
@@ -71,13 +70,15 @@ static status tile_runs(const struct patches *p, struct patch_tile *tile, int32_
                                     .length = (int16_t)(end - col),
                                     .ghost = site < p->sites->first || site >= p->sites->first + p->sites->n_own};
             tile->interior = tile->interior && !run.ghost;
-            covered += run.length;
             status s = add_run(runs, run);
             if (s != MONGE_OK)
                 return s;
         }
     tile->end_run = runs->n;
-    tile->whole = covered == (int64_t)p->height * p->width;
+    tile->top = (int16_t)(top - first_row + p->margin_rows);
+    tile->bottom = (int16_t)(bottom - first_row + p->margin_rows);
+    tile->left = (int16_t)(left - first_col + p->margin_cols);
+    tile->right = (int16_t)(right - first_col + p->margin_cols);
     return MONGE_OK;
 }
 
@@ -149,7 +150,7 @@ static void localise(struct patches *p, struct runs *runs, const int64_t *wanted
 static status prepare(struct patches *p, struct runs *runs, int64_t **wanted)
 {
     enum { WIDEST_PATCH = 128 }; /* bytes per cell: GATHERED vectors of at most 64 */
-    size_t patch_bytes = (size_t)p->height * (size_t)p->width * WIDEST_PATCH;
+    size_t patch_bytes = p->patch_bytes = (size_t)p->height * (size_t)p->width * WIDEST_PATCH;
     p->n_tiles = p->sites->end_block - p->sites->first_block;
     p->tile = calloc((size_t)p->n_tiles + 1, sizeof *p->tile);
     p->patch = aligned_alloc(STENCIL_ALIGNMENT, patch_bytes);

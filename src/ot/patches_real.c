@@ -9,19 +9,19 @@ struct tiles_pass {
     real *out, *patch;
 };
 
-static void whole_block(const struct offsets *offsets, int parity, const real *at, real *block)
+static void whole_block(const struct patch_term *term, int parity, real *block)
 {
-    sum_offsets(offsets, parity, VECTOR, at, VECTOR, BLOCK, 1, block);
+    sum_terms(1, term, parity, VECTOR, VECTOR, BLOCK, 1, block);
 }
 
-static void half_block(const struct offsets *offsets, int parity, const real *at, real *block)
+static void half_block(const struct patch_term *term, int parity, real *block)
 {
-    sum_offsets(offsets, parity, VECTOR, at, VECTOR, HALF_BLOCK, 1, block);
+    sum_terms(1, term, parity, VECTOR, VECTOR, HALF_BLOCK, 1, block);
 }
 
-static void row_block(const struct offsets *offsets, int parity, const real *at, int64_t two_rows, real *block)
+static void row_block(const struct patch_term *term, int parity, int64_t two_rows, real *block)
 {
-    sum_offsets(offsets, parity, 1, at, two_rows, ROWS, ROW_VECTORS, block);
+    sum_terms(1, term, parity, 1, two_rows, ROWS, ROW_VECTORS, block);
 }
 
 /* `n` runs of `count` values, from every `from_stride` to every `to_stride`. */
@@ -48,9 +48,9 @@ static void tile_lanes(const struct tiles_pass *pass, const struct patch_tile *t
         for (int row = 0; row < tile->n_rows; row++)
             for (int col = 0, cells; col < tile->n_cols; col += cells) {
                 int left = tile->n_cols - col, parity = (row + tile->first_row_parity) & 1;
-                const real *at = pass->patch + ((int64_t)patch_cells(p) * v + patch_index(p, row, col)) * VECTOR;
+                struct patch_term term = {pass->offsets, pass->patch + ((int64_t)patch_cells(p) * v + patch_index(p, row, col)) * VECTOR};
                 cells = left <= HALF_BLOCK ? HALF_BLOCK : BLOCK;
-                (cells == HALF_BLOCK ? half_block : whole_block)(pass->offsets, parity, at, block);
+                (cells == HALF_BLOCK ? half_block : whole_block)(&term, parity, block);
                 keep(pass->add, left < cells ? left : cells, count - v * VECTOR < VECTOR ? count - v * VECTOR : VECTOR, block, VECTOR,
                      pass->out + (tile->first_site + row * tile->n_cols + col) * lanes + first + v * VECTOR, lanes);
             }
@@ -65,7 +65,8 @@ static void tile_lane(const struct tiles_pass *pass, const struct patch_tile *ti
     gather_lane(&pass->source, tile, lane, pass->patch);
     for (int odd = 0; odd < 2; odd++)
         for (int first = odd; first < tile->n_rows; first += 2 * ROWS) {
-            row_block(pass->offsets, (first + tile->first_row_parity) & 1, pass->patch + patch_index(p, first, 0), 2 * p->width, block);
+            struct patch_term term = {pass->offsets, pass->patch + patch_index(p, first, 0)};
+            row_block(&term, (first + tile->first_row_parity) & 1, 2 * p->width, block);
             for (int k = 0, row = first; k < ROWS && row < tile->n_rows; k++, row += 2) {
                 real *to = pass->out + (tile->first_site + row * tile->n_cols) * lanes + lane;
                 if (lanes == 1)

@@ -178,6 +178,22 @@ status kernel_new_phi(struct kernel *kernel, const struct slide *slide, const st
     return MONGE_OK;
 }
 
+double kernel_phi_cap_beta(struct kernel *kernel, double cap)
+{
+    double uniform = kernel->parameters.uniform_weight, lateral = kernel->weight[PHI_LATERAL], stay = kernel->weight[KERNEL_STAY];
+    double beta = kernel->parameters.beta;
+    if (!(beta > cap) || !(lateral > 0.0))
+        return stay;
+    /* beta falls in proportion to the lateral weight, which gives way to the identity; the uniform share goes last */
+    double moved = beta - uniform, keep = moved > 0.0 ? fmax(cap - uniform, 0.0) / moved : 0.0;
+    double spread = fmin(uniform, cap), leaves = keep * lateral + spread;
+    double share[] = {leaves > 0.0 ? keep * lateral / leaves : 0.0};
+    kernel_set_weights(kernel, leaves, share, leaves > 0.0 ? spread / leaves : 0.0);
+    kernel->parameters.beta = fmin(cap, beta);
+    kernel->parameters.uniform_weight = spread;
+    return 1.0 - leaves;
+}
+
 void phi_profile(const struct phi *phi, double r, int n, const double *distance, double *probability)
 {
     for (int k = 0; k < n; k++)

@@ -15,7 +15,7 @@ static struct cost estimate(const struct section *section, const struct correct_
     const double OFFSETS = 91.0, COMPONENTS = 2.0, SWEEPS = 60.0, RANK = 24.0, CANDIDATES = 16.0;
     const double RATE_SINGLE = 4e10, RATE_DOUBLE = 1.5e10, RATE_ENTRIES = 2.5e9; /* flop/s per core; multiply-adds at non-zeros per s */
     double sites = (double)section->slide.n_sites, genes = (double)section->n_genes;
-    bool single = o->precision == PRECISION_SINGLE || (o->precision == PRECISION_AUTO && sites > 20000);
+    bool single = o->precision == PRECISION_SINGLE || (o->precision == PRECISION_AUTO && sites * genes > 2e7);
     int genes_side = 1, spots_side = 1;
     if (!o->grid || sscanf(o->grid, "%dx%d", &genes_side, &spots_side) != 2)
         grid_shape(size, section->slide.n_sites, (section->n_genes + GENE_LANES - 1) / GENE_LANES, GENE_LANES, CORRECT_BYTES_PER_RANK,

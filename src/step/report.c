@@ -158,11 +158,10 @@ static void head(struct text *page, const struct report_data *data, const char *
 static void add_contents(struct text *page, const struct text *panels)
 {
     text_add(page, "<nav>");
-    const char *from = panels->chars;
-    while (from && (from = strstr(from, "<h2 id=\""))) {
-        const char *anchor = from + 8, *anchor_end = strchr(anchor, '"'), *title = anchor_end + 2, *title_end = strstr(title, "</h2>");
-        text_add(page, "<a href=\"#%.*s\">%.*s</a>\n", (int)(anchor_end - anchor), anchor, (int)(title_end - title), title);
-        from = title_end;
+    static const char opening[] = "<h2 id=\"";
+    for (const char *at = panels->chars ? strstr(panels->chars, opening) : NULL; at; at = strstr(at + 1, opening)) {
+        const char *anchor = at + strlen(opening), *title = anchor + strcspn(anchor, "\"") + 2; /* after "> */
+        text_add(page, "<a href=\"#%.*s\">%.*s</a>\n", (int)strcspn(anchor, "\""), anchor, (int)strcspn(title, "<"), title);
     }
     text_add(page, "</nav>\n");
 }

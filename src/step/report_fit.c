@@ -1,6 +1,8 @@
 /* What was fitted and how well it stands: held-out checks, kernel, choices, signs of over-correction, losses. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "monge/plot.h"
 #include "report_parts.h"
@@ -188,10 +190,14 @@ void report_kernel(struct text *page, const struct report_data *data)
 
 /* ---- choices ---- */
 
-static int chosen_row(const char *chosen, int n, char **names)
+/* the candidate whose rank and rho were taken, or -1: later choices start from it */
+static int chosen_row(const struct report_data *data, int n, char **names)
 {
-    for (int k = 0; chosen && k < n; k++)
-        if (text_same_name(chosen, names[k]))
+    double rank = report_real(data, "selection/rank"), rho = report_real(data, "selection/rho");
+    char name[64];
+    snprintf(name, sizeof name, "rank %.0f, rho %s", rank, isfinite(rho) ? "on" : "off");
+    for (int k = 0; isfinite(rank) && k < n; k++)
+        if (!strcmp(name, names[k]))
             return k;
     return -1;
 }
@@ -225,6 +231,7 @@ void report_selection(struct text *page, const struct report_data *data)
             best = isfinite(nll[k]) ? fmin(best, nll[k]) : best;
         for (int k = 0; k < n; k++)
             above[k] = nll[k] - best;
+        int row = chosen_row(data, n, names);
         report_heading(page, "selection", "Held-out likelihood of each candidate");
         text_add(
             page,
@@ -236,10 +243,10 @@ void report_selection(struct text *page, const struct report_data *data)
             text_add(page, "</b>");
         }
         text_add(page, ".</p>\n");
-        plot_bars(page, "nats per molecule above the best candidate", n, (const char *const *)names, above, NULL,
-                  chosen_row(chosen, n, names), "%.5f");
-        selection_table(page, n, names, nll, n_difference == n ? difference : NULL, n_se == n ? se : NULL, chosen_row(chosen, n, names));
-        text_add(page, "<p class=\"note\">Difference: to the candidate it was compared with (negative: better).</p>\n");
+        plot_bars(page, "nats per molecule above the best candidate", n, (const char *const *)names, above, NULL, row, "%.5f");
+        selection_table(page, n, names, nll, n_difference == n ? difference : NULL, n_se == n ? se : NULL, row);
+        text_add(page, "<p class=\"note\">Difference: to the candidate it was compared with (negative: better). Bold: the rank that was "
+                       "taken; the candidates below the ranks start from it.</p>\n");
     }
     free(nll);
     free(difference);

@@ -354,6 +354,107 @@ static void truncated_is_near_dense(void **state)
     slide_free(&slide);
 }
 
+/* Shares of the exponential's columns beyond the radius, against plain sums, at some sources. */
+static double far_error(const struct slide *slide, double radius, double length)
+{
+    struct partition sites;
+    struct kernel kernel;
+    struct kernel_parameters parameters = theta;
+    parameters.tail_length = length;
+    sites_shared(&sites, slide);
+    assert_int_equal(kernel_new_mixture(&kernel, slide, &sites, &parameters, radius, 0, NULL), MONGE_OK);
+    double worst = 0.0, *x = room((size_t)slide->n_sites * sizeof *x), *y = room((size_t)slide->n_sites * sizeof *y);
+    for (int64_t i = 0; i < slide->n_sites; i++)
+        slide_position(slide, i, &x[i], &y[i]);
+    for (int64_t j = 0; j < sites.n_own; j++) {
+        int64_t site = sites.first + j;
+        if (slide->kind[site] != SITE_TISSUE || hashed(site, 0, 21) > 0.005)
+            continue;
+        double beyond = 0.0, all = 0.0;
+        for (int64_t i = 0; i < slide->n_sites; i++) {
+            double d = sqrt((x[i] - x[site]) * (x[i] - x[site]) + (y[i] - y[site]) * (y[i] - y[site]));
+            double factor = slide->kind[i] == SITE_TISSUE ? 1.0 : slide->kind[i] == SITE_BACKGROUND ? theta.permeability : 0.0;
+            double w = factor * exp(-d / length);
+            all += w;
+            beyond += d > radius + 1e-9 ? w : 0.0;
+        }
+        worst = fmax(worst, fabs(kernel.far_share[2][j] / (beyond / all) - 1.0));
+    }
+    MPI_Allreduce(MPI_IN_PLACE, &worst, 1, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
+    free(x);
+    free(y);
+    kernel_free(&kernel);
+    partition_free(&sites);
+    return worst;
+}
+
+/* Large slides count on a grid and interpolate. */
+static void far_field_of_large_slides(void **state)
+{
+    (void)state;
+    struct slide slide;
+    double worst;
+    lattice_slide(&slide, LATTICE_HEX, 230, 190, false);
+    assert_true(slide_count(&slide, SITE_TISSUE) > 20000);
+    worst = fmax(far_error(&slide, 4.0, 3.5), far_error(&slide, 8.0, 2.0));
+    figure("far share on a grid, hexagonal, relative error", worst, "<", 0.01);
+    assert_true(worst < 0.01);
+    slide_free(&slide);
+    lattice_slide(&slide, LATTICE_SQUARE, 200, 210, false);
+    worst = fmax(far_error(&slide, 4.0, 3.5), far_error(&slide, 8.0, 10.0));
+    figure("far share on a grid, square, relative error", worst, "<", 0.01);
+    assert_true(worst < 0.01);
+    slide_free(&slide);
+    lattice_slide(&slide, LATTICE_SQUARE, 200, 210, true); /* scattered holes are seen from the nodes, not from each site */
+    worst = far_error(&slide, 4.0, 3.5);
+    figure("far share on a grid, square with 3 % holes, relative error", worst, "<", 0.01);
+    assert_true(worst < 0.01);
+    slide_free(&slide);
+}
+
+/* A geometry makes the same kernels as they make themselves. Probabilities of the profile sum to 1 over an endless lattice. */
+static void geometry_and_profile(void **state)
+{
+    (void)state;
+    enum { OFFSETS = 40000 };
+    struct slide slide;
+    struct partition sites;
+    struct kernel_geometry *geometry;
+    struct kernel own, on;
+    lattice_slide(&slide, LATTICE_HEX, 43, 61, true);
+    sites_shared(&sites, &slide);
+    assert_int_equal(kernel_geometry_new(&geometry, &slide, &sites, 6.0), MONGE_OK);
+    assert_int_equal(kernel_new_mixture_on(&on, geometry, &theta, 0, NULL), MONGE_OK);
+    kernel_geometry_free(geometry);
+    assert_int_equal(kernel_new_mixture(&own, &slide, &sites, &theta, 6.0, 0, NULL), MONGE_OK);
+    size_t n = (size_t)sites.n_own;
+    double *in = field_f64(&sites, 1, 7), *a = room(n * sizeof *a), *b = room(n * sizeof *b), *work = room(2 * n * sizeof *work);
+    assert_int_equal(kernel_apply_f64(&own, 1, NULL, in, a, work), MONGE_OK);
+    assert_int_equal(kernel_apply_f64(&on, 1, NULL, in, b, work), MONGE_OK);
+    assert_memory_equal(a, b, n * sizeof *a);
+
+    int count = slide_offsets(&slide, 0, 80.0, NULL, NULL, NULL);
+    assert_true(count < OFFSETS);
+    double *distance = room((size_t)count * sizeof *distance), *probability = room((size_t)count * sizeof *probability), sum = 0.0;
+    slide_offsets(&slide, 0, 80.0, NULL, NULL, distance);
+    kernel_profile(&own, count, distance, probability);
+    for (int k = 0; k < count; k++)
+        sum += probability[k] - own.weight[own.n_components - 1] / own.destination_sum;
+    double expected = 1.0 - own.weight[own.n_components - 1];
+    figure("profile: sum of probabilities / (1 - uniform) - 1", fabs(sum / expected - 1.0), "<", 1e-6);
+    assert_true(fabs(sum / expected - 1.0) < 1e-6);
+    free(distance);
+    free(probability);
+    free(in);
+    free(a);
+    free(b);
+    free(work);
+    kernel_free(&own);
+    kernel_free(&on);
+    partition_free(&sites);
+    slide_free(&slide);
+}
+
 static void dense_properties(void **state)
 {
     (void)state;
@@ -418,7 +519,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dense_is_golden),         cmocka_unit_test(given_matrix_is_itself),
         cmocka_unit_test(dense_properties),        cmocka_unit_test(mixture_properties),
-        cmocka_unit_test(truncated_is_near_dense), cmocka_unit_test(strength_changes_weights_only),
+        cmocka_unit_test(truncated_is_near_dense), cmocka_unit_test(far_field_of_large_slides),
+        cmocka_unit_test(geometry_and_profile),    cmocka_unit_test(strength_changes_weights_only),
         cmocka_unit_test(refuses_bad_parameters),
     };
     SUITE(argc, argv, tests);
