@@ -9,7 +9,7 @@
 #include "monge/agree.h"
 #include "sinkhorn_parts.h"
 
-enum { LOG_STEPS = 2, STAGE_ITERATIONS = 100, RECOVERIES = 5 };
+enum { TRUNCATED_ABSORB_AT = 2, LOG_STEPS = 2, STAGE_ITERATIONS = 100, RECOVERIES = 5 };
 
 const char *ot_outcome_text(enum ot_outcome outcome)
 {
@@ -163,6 +163,7 @@ static void run_stage(struct ot_iteration *it, double tol, int64_t last, struct 
     ot_side_eps(&it->rows, it->problem->reference, it->eps);
     ot_side_eps(&it->columns, it->problem->reference, it->eps);
     ot_relaxation_start(&it->relaxation, &it->options);
+    it->op.truncate = fmin(it->options.truncate, 0.01 * tol);
     log_steps(it);
     bool balanced = isinf(it->rows.rho) && isinf(it->columns.rho);
     for (int64_t k = 1;; k++) {
@@ -179,14 +180,15 @@ static void run_stage(struct ot_iteration *it, double tol, int64_t last, struct 
                     return;
                 continue;
             }
-            if (it->outcome == OT_CONVERGED || it->count >= last)
+            bool stale = it->op.truncated && largest > 0.5; /* left-out entries may have grown by e */
+            if ((it->outcome == OT_CONVERGED && !stale) || it->count >= last)
                 return;
             if (feasibility && balanced && ot_feasibility_refuted(feasibility, it)) {
                 it->outcome = OT_INFEASIBLE;
                 return;
             }
             ot_relaxation_watch(&it->relaxation, error);
-            if (largest > it->options.absorb_at)
+            if (largest > it->options.absorb_at || (stale && (it->outcome == OT_CONVERGED || largest > TRUNCATED_ABSORB_AT)))
                 absorb(it);
             ot_translate(it);
         }

@@ -34,10 +34,12 @@ struct ot_operator {
     struct ot_share rows, columns;
     int64_t first_row, end_row, first_column, end_column; /* own ranges */
     int64_t entries;                                      /* own entries by rows */
-    bool isolated;                                        /* a row or column that must have mass has no allowed pair */
-    double smallest, largest;                             /* finite costs, all ranks */
+    double truncate;          /* relative size of the entries absorb may leave out; 0: none (set by the solver) */
+    bool truncated;           /* whether the last absorb did */
+    bool isolated;            /* a row or column that must have mass has no allowed pair */
+    double smallest, largest; /* finite costs, all ranks */
     void *state;
-    /* kernel_ij = exp((f_i + g_j - M_ij)/eps) */
+    /* kernel_ij = exp((f_i + g_j - M_ij)/eps). Collective. */
     void (*absorb)(struct ot_operator *op, const double *f, const double *g, double eps);
     /* s = kernel v (own rows), then half(own rows in portions), then t = kernel' u (own columns): one iteration but for the columns'
      * half step, in one pass over the kernel where possible. Collective: completes u. */
@@ -75,6 +77,29 @@ void ot_sweep_plain(const struct ot_operator *op, const double *v, double *s, ot
 /* out[k] = full[index[k]] and its inverse. */
 void ot_pick(int64_t n, const int64_t *index, const double *full, double *out);
 void ot_scatter(int64_t n, const int64_t *index, const double *x, double *full);
+
+/* Compressed lines of a kernel: line first + i has entries start[i] .. start[i + 1]. */
+struct ot_lines {
+    int64_t n, first;
+    int64_t *start; /* n + 1 */
+    int32_t *index; /* the other side, ascending */
+    double *value;
+    int64_t room; /* entries allocated */
+};
+/* Sum of x_k v[index_k] in an order fixed by n. */
+double ot_gather_dot(int64_t n, const double *x, const int32_t *index, const double *v);
+void ot_lines_apply(const struct ot_lines *lines, const double *v, double *s);
+void ot_lines_free(struct ot_lines *lines);
+
+/* A dense block of rows row .. row + n and columns column .. column + m. */
+struct ot_block {
+    int64_t n, m, row, column;
+    double *cost;   /* n x m */
+    double *kernel; /* n x m */
+};
+/* The entries above row_limit_i column_sum_j, by rows or by columns of the block. False if memory is short. */
+bool ot_lines_by_rows(struct ot_lines *lines, const struct ot_block *block, const double *row_limit, const double *column_sum);
+bool ot_lines_by_columns(struct ot_lines *lines, const struct ot_block *block, const double *row_limit, const double *column_sum);
 
 /* One side (rows or columns) of an iteration. Scalings u = exp(log_scaling) sit on top of the absorbed potential; the update is
  * log u <- alpha - (1 - tau) f/eps - tau log s, tau = rho/(rho + eps), from f = eps (alpha - tau log S). */
