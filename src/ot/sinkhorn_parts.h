@@ -179,19 +179,30 @@ void ot_measure(struct ot_iteration *it);
  * scalings 1 or not. Collective. */
 void ot_translate(struct ot_iteration *it);
 
-/* Proof that no plan exists (sinkhorn_feasible.c). It watches the error; when that stalls, the drift of the potentials is tried as a
- * certificate: with d the drift of g and c_i = -max_j d_j over the pairs of row i, any plan has <c,a> + <d,b> <= 0 (Farkas). */
-struct ot_feasibility {
-    double best_error; /* when the window began */
+/* f of the rows from g through the log domain, whole on all ranks. Collective. */
+void ot_update_rows_log(struct ot_iteration *it);
+
+/* Scalings 1 and the kernel of the present potentials. Collective. */
+void ot_rebuild(struct ot_iteration *it);
+
+/* Balanced problems whose error stands still (sinkhorn_drift.c). */
+struct ot_drift {
+    double best_error;   /* of the windows before */
+    double window_error; /* best of this one */
     int64_t window_end;
-    double *drift; /* m: g when the window began, then its change */
-    double *need;  /* n */
-    double *whole; /* m */
+    double *base;      /* m: g when the window began */
+    double *direction; /* m: its change over the last window */
+    double *most;      /* n */
 };
-status ot_feasibility_new(struct ot_feasibility *feasibility, const struct ot_operator *op);
-void ot_feasibility_free(struct ot_feasibility *feasibility);
-/* Collective. True if infeasibility is proved. */
-bool ot_feasibility_refuted(struct ot_feasibility *feasibility, struct ot_iteration *it);
+status ot_drift_new(struct ot_drift *drift, const struct ot_operator *op);
+void ot_drift_free(struct ot_drift *drift);
+
+/* Collective. At the end of a window takes the drift; true if the error has not decreased. */
+bool ot_drift_stalled(struct ot_drift *drift, struct ot_iteration *it);
+/* Collective. Whether the drift proves that no plan exists. */
+bool ot_drift_certifies(struct ot_drift *drift, const struct ot_iteration *it);
+/* Collective. Moves the potentials along the drift to the best value of the dual; scalings and kernel are to be rebuilt. */
+void ot_drift_follow(struct ot_drift *drift, struct ot_iteration *it);
 
 /* A row in the caller's numbering, for the callbacks of gradients. */
 struct ot_row {
