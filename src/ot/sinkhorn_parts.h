@@ -13,6 +13,8 @@
 #include "monge/sinkhorn.h"
 #include "monge/vector_math.h"
 
+enum { OT_LANES = 8 }; /* right-hand sides iterated together */
+
 struct ot_share {
     int *first; /* ranks + 1 */
     int *count; /* ranks */
@@ -42,6 +44,9 @@ struct ot_operator {
     void (*sweep)(const struct ot_operator *op, const double *v, double *s, ot_half_step half, void *context, double *u, double *t);
     void (*apply)(const struct ot_operator *op, const double *v, double *s);
     void (*adjoint)(const struct ot_operator *op, const double *u, double *t);
+    /* The same for OT_LANES vectors at once, lane fastest. */
+    void (*apply_lanes)(const struct ot_operator *op, const double *v, double *s);
+    void (*adjoint_lanes)(const struct ot_operator *op, const double *u, double *t);
     /* out_i = log sum_j exp((g_j - M_ij)/eps), own rows; and the same for own columns with f */
     void (*lse)(const struct ot_operator *op, const double *g, double eps, double *out);
     void (*lse_adjoint)(const struct ot_operator *op, const double *f, double eps, double *out);
@@ -61,6 +66,8 @@ status ot_sparse_new(struct ot_operator *op, const struct ot_problem *problem);
 
 void ot_gather_rows(const struct ot_operator *op, double *x);
 void ot_gather_columns(const struct ot_operator *op, double *x);
+void ot_gather_row_lanes(const struct ot_operator *op, double *x);
+void ot_gather_column_lanes(const struct ot_operator *op, double *x);
 
 /* apply, half step, adjoint: the sweep of operators without a fused one. */
 void ot_sweep_plain(const struct ot_operator *op, const double *v, double *s, ot_half_step half, void *context, double *u, double *t);
@@ -103,6 +110,9 @@ void ot_side_residual(struct ot_side *side);
 /* Largest |log u| of the own range; infinity if one is not finite. */
 double ot_side_largest(const struct ot_side *side);
 
+/* MONGE_USAGE for options outside their domain. */
+status ot_check_options(const struct ot_options *options);
+
 /* Over-relaxation: watches the error at each check and chooses omega (sinkhorn_relax.c). */
 struct ot_relaxation {
     bool fixed;
@@ -134,6 +144,12 @@ status ot_result_fill(struct ot_iteration *it, struct ot_result *result);
 /* Allocates the arrays, all zero. */
 status ot_result_new(struct ot_result *result, int64_t n, int64_t m);
 
+/* The plan of a result as the operator's kernel; f [op->n], g [op->m] receive the potentials of P = exp((f + g - M)/eps). */
+void ot_absorb_plan(struct ot_operator *op, const struct ot_problem *problem, const struct ot_result *result, double *f, double *g);
+
+/* Errors of both sides and the mass at the present scalings and sums. Collective. */
+void ot_measure(struct ot_iteration *it);
+
 /* Shifts an unbalanced solution by the constant (f + c, g - c) that maximises the dual (Sejourne et al. 2022); both potentials whole,
  * scalings 1 or not. Collective. */
 void ot_translate(struct ot_iteration *it);
@@ -151,5 +167,17 @@ status ot_feasibility_new(struct ot_feasibility *feasibility, const struct ot_op
 void ot_feasibility_free(struct ot_feasibility *feasibility);
 /* Collective. True if infeasibility is proved. */
 bool ot_feasibility_refuted(struct ot_feasibility *feasibility, struct ot_iteration *it);
+
+/* A row in the caller's numbering, for the callbacks of gradients. */
+struct ot_row {
+    int64_t *columns; /* m */
+    double *values;   /* m */
+};
+status ot_row_new(struct ot_row *row, int64_t m);
+void ot_row_free(struct ot_row *row);
+void ot_row_columns(struct ot_row *row, const struct ot_operator *op, int64_t count, const int32_t *columns);
+
+/* Allocates the arrays, all zero. */
+status ot_gradient_new(struct ot_gradient *gradient, int64_t n, int64_t m);
 
 #endif
