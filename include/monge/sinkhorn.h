@@ -135,7 +135,7 @@ status ot_backward(const struct ot_problem *problem, const struct ot_result *res
                    ot_cost_gradient cost_gradient, void *context, struct ot_gradient *gradient);
 
 /* Collective. Runs exactly `steps` plain log-domain iterations from f = 0 (g first, then f), calls `loss` on the plan then reached,
- * and differentiates through them all in reverse. Balanced problems. result holds that plan's potentials without a change of gauge. */
+ * and differentiates through them all in reverse. Balanced problems. result describes that plan. */
 status ot_unrolled(const struct ot_problem *problem, int64_t steps, ot_loss_gradient loss, ot_cost_gradient cost_gradient, void *context,
                    struct ot_result *result, struct ot_gradient *gradient);
 

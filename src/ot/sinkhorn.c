@@ -118,8 +118,7 @@ static void column_half_step(struct ot_iteration *it)
     ot_gather_columns(&it->op, it->columns.scaling);
 }
 
-/* Errors of both sides and the mass, at the state after a sweep. Collective. */
-static void measure(struct ot_iteration *it)
+void ot_measure(struct ot_iteration *it)
 {
     struct ot_side *rows = &it->rows, *columns = &it->columns;
     ot_side_residual(rows);
@@ -171,7 +170,7 @@ static void run_stage(struct ot_iteration *it, double tol, int64_t last, struct 
         it->count++;
         if (k % it->options.check_every == 0 || it->count >= last) {
             double largest = largest_scaling(it);
-            measure(it);
+            ot_measure(it);
             double error = (it->err_row + it->err_col) / it->mass;
             it->outcome = error <= tol ? OT_CONVERGED : OT_MAX_ITERATIONS;
             if (!(largest <= DBL_MAX && error <= DBL_MAX)) {

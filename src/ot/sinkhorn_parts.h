@@ -134,6 +134,12 @@ status ot_result_fill(struct ot_iteration *it, struct ot_result *result);
 /* Allocates the arrays, all zero. */
 status ot_result_new(struct ot_result *result, int64_t n, int64_t m);
 
+/* The plan of a result as the operator's kernel; f [op->n], g [op->m] receive the potentials of P = exp((f + g - M)/eps). */
+void ot_absorb_plan(struct ot_operator *op, const struct ot_problem *problem, const struct ot_result *result, double *f, double *g);
+
+/* Errors of both sides and the mass at the present scalings and sums. Collective. */
+void ot_measure(struct ot_iteration *it);
+
 /* Shifts an unbalanced solution by the constant (f + c, g - c) that maximises the dual (Sejourne et al. 2022); both potentials whole,
  * scalings 1 or not. Collective. */
 void ot_translate(struct ot_iteration *it);
@@ -151,5 +157,17 @@ status ot_feasibility_new(struct ot_feasibility *feasibility, const struct ot_op
 void ot_feasibility_free(struct ot_feasibility *feasibility);
 /* Collective. True if infeasibility is proved. */
 bool ot_feasibility_refuted(struct ot_feasibility *feasibility, struct ot_iteration *it);
+
+/* A row in the caller's numbering, for the callbacks of gradients. */
+struct ot_row {
+    int64_t *columns; /* m */
+    double *values;   /* m */
+};
+status ot_row_new(struct ot_row *row, int64_t m);
+void ot_row_free(struct ot_row *row);
+void ot_row_columns(struct ot_row *row, const struct ot_operator *op, int64_t count, const int32_t *columns);
+
+/* Allocates the arrays, all zero. */
+status ot_gradient_new(struct ot_gradient *gradient, int64_t n, int64_t m);
 
 #endif
