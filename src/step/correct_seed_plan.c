@@ -96,14 +96,14 @@ static status solve_round(struct plan *plan, double tolerance, int64_t max_itera
     struct ot_problem problem = plan_problem(plan);
     struct ot_options options = ot_options_default();
     options.tol = tolerance;
-    options.max_iter = max_iterations > plan->iterations ? max_iterations - plan->iterations : 1;
+    options.max_iter = max_iterations;
     options.start_f = warm ? plan->f : NULL;
     options.start_g = warm ? plan->g : NULL;
     ot_result_free(&plan->result);
     status s = ot_solve(&problem, &options, &plan->result);
     if (s != MONGE_OK)
         return s;
-    plan->iterations += plan->result.iterations;
+    plan->iterations = plan->result.iterations;
     plan->error = plan->result.err_row_l1 + plan->result.err_col_l1;
     return MONGE_OK;
 }
@@ -139,7 +139,7 @@ status plan_solve(struct plan *plan, double tolerance, int64_t max_iterations, b
             warm = true;
         }
         s = choose_pairs(plan, reach, warm, &added);
-        if (s == MONGE_OK && warm && (added <= 0 || plan->iterations >= max_iterations))
+        if (s == MONGE_OK && warm && added <= 0)
             break;
     }
     return s;
