@@ -14,7 +14,8 @@
 #include "monge/exact_sum.h"
 #include "monge/rounded_sum.h"
 
-enum { OCTET = 8, TILE = 64 };
+enum { OCTET = 8, TILE = 64, TILE_BYTES = 1 << 15, CHUNK_BYTES = 1 << 19 };
+typedef double quad __attribute__((vector_size(4 * sizeof(double))));
 typedef double octet __attribute__((vector_size(OCTET * sizeof(double)), may_alias));
 
 static const double field_floor = 1e-12; /* of f = sum w F where x > 0 */
@@ -34,6 +35,8 @@ struct sweep {
     double *share;           /* own genes x width: sum_i r */
     double *exposure;        /* width: D_ck = sum_i e_i F_c,ik */
     double *mass;            /* width: sum_g w_gck */
+    double *logs;            /* own genes: sum_i x log f */
+    int64_t *cursor;         /* own genes: next entry */
     double log_e;            /* sum_i n_i log e_i */
 };
 
@@ -59,6 +62,8 @@ static void sweep_free(struct sweep *s)
     free(s->share);
     free(s->exposure);
     free(s->mass);
+    free(s->logs);
+    free(s->cursor);
     memset(s, 0, sizeof *s);
 }
 
@@ -82,9 +87,11 @@ static status sweep_new(struct sweep *s, const struct kernel *kernel, const stru
     s->share = aligned(genes * s->width);
     s->exposure = aligned(s->width);
     s->mass = aligned(s->width);
+    s->logs = aligned(genes);
+    s->cursor = malloc(((size_t)genes + 1) * sizeof *s->cursor);
     status st = MONGE_OK;
     if (!s->field || !s->expected || !s->part[0] || !s->part[1] || !s->work || !s->back || !s->site_shift || !s->weight || !s->share ||
-        !s->exposure || !s->mass)
+        !s->exposure || !s->mass || !s->logs || !s->cursor)
         st = error_memory("the low-rank field", 8.0 * (double)s->width * (double)(2 * own + 2 * genes) + 32.0 * (double)(own * lanes));
     st = agree(columns->grid->comm, st);
     if (st)
@@ -164,19 +171,56 @@ static void forward_tile(const struct sweep *s, const double *w, int n, const in
         octet sum = weight[0] * row[0];
         for (int o = 1; o < octets; o++)
             sum += weight[o] * row[o];
-        double total = ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
+        quad half = __builtin_shufflevector(sum, sum, 0, 1, 2, 3) + __builtin_shufflevector(sum, sum, 4, 5, 6, 7);
+        double total = (half[0] + half[2]) + (half[1] + half[3]);
         f[t] = total > field_floor ? total : field_floor;
     }
 }
 
-/* share_ck += sum_t rounded(w_ck q_t F_ck): two chains, since the sums are associative. */
-static void collect_gene(const struct sweep *s, const double *w, double shift, int n, const int32_t *site, const double *q, double *share)
+static void ratios(int n, const float *x, const double *f, double *q)
 {
+    for (int t = 0; t < n; t++)
+        q[t] = (double)x[t] / f[t];
+}
+
+/* What becomes of n entries of a gene, from `entry` on, with f and q = x / f. */
+typedef void (*tile_use)(struct sweep *s, int64_t gene, int64_t entry, int n, const double *f, const double *q);
+
+/* Passes over all entries: sites in chunks whose rows stay in cache, all genes of the rank within a chunk. */
+static void for_tiles(struct sweep *s, tile_use use)
+{
+    const struct gene_counts *columns = s->columns;
+    int64_t chunk = CHUNK_BYTES / ((int64_t)sizeof(double) * s->width);
+    int tile = TILE_BYTES / ((int)sizeof(double) * s->width);
+    tile = tile > TILE ? TILE : tile < OCTET ? OCTET : tile;
+    memcpy(s->cursor, columns->start, (size_t)columns->n_genes * sizeof *s->cursor);
+    for (int64_t end = chunk; end < columns->sites.n_own + chunk; end += chunk)
+        for (int64_t g = 0; g < columns->n_genes; g++) {
+            int64_t t = s->cursor[g], last = columns->start[g + 1];
+            while (t < last && columns->site[t] < end) {
+                double f[TILE], q[TILE];
+                int n = 1;
+                while (n < tile && t + n < last && columns->site[t + n] < end)
+                    n++;
+                forward_tile(s, s->weight + g * s->width, n, columns->site + t, f);
+                ratios(n, columns->count + t, f, q);
+                use(s, g, t, n, f, q);
+                t += n;
+            }
+            s->cursor[g] = t;
+        }
+}
+
+/* share_ck += sum_t rounded(w_ck q_t F_ck): two chains, since the sums are associative. */
+static void collect_gene(struct sweep *s, int64_t gene, int64_t entry, int n, const double *f, const double *q)
+{
+    (void)f;
+    const int32_t *site = s->columns->site + entry;
     octet move = {0};
-    move += shift;
+    move += rounding_shift(s->columns->total[gene]);
     for (int o = 0; o < s->width / OCTET; o++) {
         const double *column = s->field + o * OCTET;
-        octet weight = ((const octet *)w)[o], even = {0}, odd = {0};
+        octet weight = ((const octet *)(s->weight + gene * s->width))[o], even = {0}, odd = {0};
         int t = 0;
         for (; t + 1 < n; t += 2) {
             octet a = *(const octet *)(column + (int64_t)site[t] * s->width) * q[t];
@@ -188,65 +232,32 @@ static void collect_gene(const struct sweep *s, const double *w, double shift, i
             octet a = *(const octet *)(column + (int64_t)site[t] * s->width) * q[t];
             even += (weight * a + move) - move;
         }
-        ((octet *)share)[o] += even + odd;
+        ((octet *)(s->share + gene * s->width))[o] += even + odd;
     }
+}
+
+/* The same, and sum_t x log f of the gene (|log f| < 64). */
+static void collect_gene_and_likelihood(struct sweep *s, int64_t gene, int64_t entry, int n, const double *f, const double *q)
+{
+    double shift = rounding_shift(64.0 * s->columns->total[gene]);
+    collect_gene(s, gene, entry, n, f, q);
+    for (int t = 0; t < n; t++)
+        s->logs[gene] += rounded((double)s->columns->count[entry + t] * log(f[t]), shift);
 }
 
 /* expected_i,ck += rounded(w_ck q_t F_ck) at each site. */
-static void collect_sites(const struct sweep *s, const double *w, int n, const int32_t *site, const double *q)
+static void collect_sites(struct sweep *s, int64_t gene, int64_t entry, int n, const double *f, const double *q)
 {
+    (void)f;
+    const octet *weight = (const octet *)(s->weight + gene * s->width);
     int octets = s->width / OCTET;
     for (int t = 0; t < n; t++) {
-        int64_t at = (int64_t)site[t] * s->width;
-        const octet *row = (const octet *)(s->field + at);
-        octet *sum = (octet *)(s->expected + at), move = {0};
-        move += s->site_shift[site[t]];
+        int64_t site = s->columns->site[entry + t];
+        const octet *row = (const octet *)(s->field + site * s->width);
+        octet *sum = (octet *)(s->expected + site * s->width), move = {0};
+        move += s->site_shift[site];
         for (int o = 0; o < octets; o++)
-            sum[o] += (((const octet *)w)[o] * (row[o] * q[t]) + move) - move;
-    }
-}
-
-static void ratios(int n, const float *x, const double *f, double *q)
-{
-    for (int t = 0; t < n; t++)
-        q[t] = (double)x[t] / f[t];
-}
-
-/* share of each own gene; with `likelihood` also sum_t x log f per gene (|log f| < 64). */
-static void expect_over_sites(struct sweep *s, double *likelihood)
-{
-    const struct gene_counts *columns = s->columns;
-    memset(s->share, 0, (size_t)(columns->n_genes * s->width) * sizeof *s->share);
-    for (int64_t g = 0; g < columns->n_genes; g++) {
-        const double *w = s->weight + g * s->width;
-        double shift = rounding_shift(columns->total[g]), log_shift = rounding_shift(64.0 * columns->total[g]);
-        double f[TILE], q[TILE], sum = 0.0;
-        for (int64_t t = columns->start[g]; t < columns->start[g + 1]; t += TILE) {
-            int n = columns->start[g + 1] - t < TILE ? (int)(columns->start[g + 1] - t) : TILE;
-            forward_tile(s, w, n, columns->site + t, f);
-            ratios(n, columns->count + t, f, q);
-            collect_gene(s, w, shift, n, columns->site + t, q, s->share + g * s->width);
-            for (int j = 0; likelihood && j < n; j++)
-                sum += rounded((double)columns->count[t + j] * log(f[j]), log_shift);
-        }
-        if (likelihood)
-            likelihood[g] = sum;
-    }
-}
-
-static void expect_over_genes(struct sweep *s)
-{
-    const struct gene_counts *columns = s->columns;
-    memset(s->expected, 0, (size_t)(columns->sites.n_own * s->width) * sizeof *s->expected);
-    for (int64_t g = 0; g < columns->n_genes; g++) {
-        const double *w = s->weight + g * s->width;
-        double f[TILE], q[TILE];
-        for (int64_t t = columns->start[g]; t < columns->start[g + 1]; t += TILE) {
-            int n = columns->start[g + 1] - t < TILE ? (int)(columns->start[g + 1] - t) : TILE;
-            forward_tile(s, w, n, columns->site + t, f);
-            ratios(n, columns->count + t, f, q);
-            collect_sites(s, w, n, columns->site + t, q);
-        }
+            sum[o] += (weight[o] * (row[o] * q[t]) + move) - move;
     }
 }
 
@@ -277,9 +288,10 @@ static status sum_over_genes(const struct gene_counts *columns, int n, const dou
 }
 
 /* log-likelihood sum x log f - f of the state before the sweep, up to sum log x!. */
-static status log_likelihood(struct sweep *s, double *logs, double *result)
+static status log_likelihood(struct sweep *s, double *result)
 {
     const struct gene_counts *columns = s->columns;
+    double *logs = s->logs;
     add_over(columns->grid->spot_comm, logs, columns->n_genes);
     for (int64_t g = 0; g < columns->n_genes; g++)
         for (int k = 0; k < s->width; k++)
@@ -393,22 +405,24 @@ static status normalise(struct sweep *s, const struct lowrank_options *options, 
     return st;
 }
 
-/* logs [own genes]: wanted if not NULL. */
-static status one_sweep(struct sweep *s, const struct lowrank_options *options, const double *e, struct lowrank *model, double *logs,
-                        double *loglik)
+/* The log-likelihood before the sweep into loglik, if not NULL. */
+static status one_sweep(struct sweep *s, const struct lowrank_options *options, const double *e, struct lowrank *model, double *loglik)
 {
     const struct gene_counts *columns = s->columns;
     status st = forward_fields(s, model->u, e);
     if (st)
         return st;
     weigh_factors(s, model);
-    expect_over_sites(s, logs);
+    memset(s->share, 0, (size_t)(columns->n_genes * s->width) * sizeof *s->share);
+    memset(s->logs, 0, (size_t)columns->n_genes * sizeof *s->logs);
+    for_tiles(s, loglik ? collect_gene_and_likelihood : collect_gene);
     add_over(columns->grid->spot_comm, s->share, columns->n_genes * s->width);
-    if (logs && (st = log_likelihood(s, logs, loglik)))
+    if (loglik && (st = log_likelihood(s, loglik)))
         return st;
     update_genes(s, options, model);
     weigh_factors(s, model);
-    expect_over_genes(s);
+    memset(s->expected, 0, (size_t)(columns->sites.n_own * s->width) * sizeof *s->expected);
+    for_tiles(s, collect_sites);
     add_over(columns->grid->gene_comm, s->expected, columns->sites.n_own * s->width);
     st = update_sources(s, model->u);
     return st ? st : normalise(s, options, model);
@@ -424,18 +438,14 @@ static status run_sweeps(struct lowrank *model, const struct lowrank_options *op
     status st = sweep_new(&s, kernel, columns, model->lanes, parts);
     if (st)
         return st;
-    double *logs = aligned(columns->n_genes);
-    st = agree(columns->grid->comm, logs ? MONGE_OK : error_memory("log-likelihoods", 8.0 * (double)columns->n_genes));
-    if (!st)
-        st = site_totals(&s, e);
+    st = site_totals(&s, e);
     if (!st)
         st = back_exposures(&s, e);
     for (int sweep = first; sweep < end && !st; sweep++) {
         bool wanted = options->likelihood_every <= 1 || sweep % options->likelihood_every == 0 || sweep == options->sweeps - 1;
         model->loglik[sweep] = NAN;
-        st = one_sweep(&s, options, e, model, wanted ? logs : NULL, &model->loglik[sweep]);
+        st = one_sweep(&s, options, e, model, wanted ? &model->loglik[sweep] : NULL);
     }
-    free(logs);
     sweep_free(&s);
     return agree(columns->grid->comm, st);
 }

@@ -114,7 +114,7 @@ status nelder_mead_minimise(struct nelder_mead *search, nelder_mead_function fun
         if (!st)
             place(&s, v);
     }
-    while (!st && search->evaluations < search->max_evaluations && s.vertex[n].value - s.vertex[0].value > search->value_tolerance)
+    while (!st && search->evaluations + n + 2 <= search->max_evaluations && s.vertex[n].value - s.vertex[0].value > search->value_tolerance)
         st = move(&s);
     memcpy(search->best, s.vertex[0].point, (size_t)n * sizeof(double));
     search->best_value = s.vertex[0].value;

@@ -37,7 +37,7 @@ struct ot_options ot_options_default(void)
                                .truncate = 1e-10};
 }
 
-static status check_options(const struct ot_options *o)
+status ot_check_options(const struct ot_options *o)
 {
     if (!(o->tol > 0.0) || o->max_iter < 1 || o->check_every < 1 || !(o->absorb_at > 0.0 && o->absorb_at <= 300.0))
         return error_set(MONGE_USAGE, "transport: need tol > 0, max_iter >= 1, check_every >= 1, absorb_at in (0, 300]");
@@ -168,7 +168,7 @@ static void run_stage(struct ot_iteration *it, double tol, int64_t last, struct 
     for (int64_t k = 1;; k++) {
         it->op.sweep(&it->op, it->columns.scaling, it->rows.sum, row_half_step, it, it->rows.scaling, it->columns.sum);
         it->count++;
-        if (k % it->options.check_every == 0 || it->count >= last) {
+        if (k % it->options.check_every == 0 || it->count >= last || (k == 1 && it->options.start_f)) {
             double largest = largest_scaling(it);
             ot_measure(it);
             double error = (it->err_row + it->err_col) / it->mass;
@@ -249,7 +249,7 @@ status ot_solve(const struct ot_problem *problem, const struct ot_options *optio
     struct ot_iteration it = {.problem = problem, .options = options ? *options : ot_options_default(), .eps = problem->eps};
     struct ot_feasibility feasibility = {.drift = NULL};
     *result = (struct ot_result){.n = 0};
-    status s = check_options(&it.options);
+    status s = ot_check_options(&it.options);
     if (s == MONGE_OK)
         s = ot_operator_new(&it.op, problem);
     if (s != MONGE_OK)

@@ -107,6 +107,38 @@ static void dense_sweep(const struct ot_operator *op, const double *v, double *s
     }
 }
 
+static void dense_apply_lanes(const struct ot_operator *op, const double *v, double *s)
+{
+    const struct part *part = &((const struct dense *)op->state)->by_rows;
+    for (int64_t i = 0; i < part->n; i++) {
+        const double *row = part->kernel + i * part->m;
+        pack sum[4] = {0};
+        int64_t j = 0;
+        for (; j + 4 <= part->m; j += 4)
+            for (int k = 0; k < 4; k++)
+                sum[k] += row[j + k] * *(const pack *)(v + (j + k) * OT_LANES);
+        for (; j < part->m; j++)
+            sum[0] += row[j] * *(const pack *)(v + j * OT_LANES);
+        *(pack *)(s + (part->row + i) * OT_LANES) = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    }
+}
+
+static void dense_adjoint_lanes(const struct ot_operator *op, const double *u, double *t)
+{
+    const struct part *part = &((const struct dense *)op->state)->by_columns;
+    double *out = t + part->column * OT_LANES;
+    memset(out, 0, (size_t)part->m * OT_LANES * sizeof *out);
+    for (int64_t i = 0; i < part->n; i += ROWS) {
+        int64_t end = i + ROWS <= part->n ? i + ROWS : part->n;
+        for (int64_t j = 0; j < part->m; j++) {
+            pack sum = *(const pack *)(out + j * OT_LANES);
+            for (int64_t r = i; r < end; r++)
+                sum += part->kernel[r * part->m + j] * *(const pack *)(u + r * OT_LANES);
+            *(pack *)(out + j * OT_LANES) = sum;
+        }
+    }
+}
+
 static void absorb_part(struct part *part, const double *f, const double *g, double inverse)
 {
     for (int64_t i = 0; i < part->n; i++) {
@@ -312,6 +344,8 @@ status ot_dense_new(struct ot_operator *op, const struct ot_problem *problem)
     op->sweep = dense->lone ? dense_sweep : ot_sweep_plain;
     op->apply = dense_apply;
     op->adjoint = dense_adjoint;
+    op->apply_lanes = dense_apply_lanes;
+    op->adjoint_lanes = dense_adjoint_lanes;
     op->lse = dense_lse;
     op->lse_adjoint = dense_lse_adjoint;
     op->visit = dense_visit;

@@ -13,6 +13,8 @@
 #include "monge/sinkhorn.h"
 #include "monge/vector_math.h"
 
+enum { OT_LANES = 8 }; /* right-hand sides iterated together */
+
 struct ot_share {
     int *first; /* ranks + 1 */
     int *count; /* ranks */
@@ -42,6 +44,9 @@ struct ot_operator {
     void (*sweep)(const struct ot_operator *op, const double *v, double *s, ot_half_step half, void *context, double *u, double *t);
     void (*apply)(const struct ot_operator *op, const double *v, double *s);
     void (*adjoint)(const struct ot_operator *op, const double *u, double *t);
+    /* The same for OT_LANES vectors at once, lane fastest. */
+    void (*apply_lanes)(const struct ot_operator *op, const double *v, double *s);
+    void (*adjoint_lanes)(const struct ot_operator *op, const double *u, double *t);
     /* out_i = log sum_j exp((g_j - M_ij)/eps), own rows; and the same for own columns with f */
     void (*lse)(const struct ot_operator *op, const double *g, double eps, double *out);
     void (*lse_adjoint)(const struct ot_operator *op, const double *f, double eps, double *out);
@@ -61,6 +66,8 @@ status ot_sparse_new(struct ot_operator *op, const struct ot_problem *problem);
 
 void ot_gather_rows(const struct ot_operator *op, double *x);
 void ot_gather_columns(const struct ot_operator *op, double *x);
+void ot_gather_row_lanes(const struct ot_operator *op, double *x);
+void ot_gather_column_lanes(const struct ot_operator *op, double *x);
 
 /* apply, half step, adjoint: the sweep of operators without a fused one. */
 void ot_sweep_plain(const struct ot_operator *op, const double *v, double *s, ot_half_step half, void *context, double *u, double *t);
@@ -102,6 +109,9 @@ void ot_side_residual(struct ot_side *side);
 
 /* Largest |log u| of the own range; infinity if one is not finite. */
 double ot_side_largest(const struct ot_side *side);
+
+/* MONGE_USAGE for options outside their domain. */
+status ot_check_options(const struct ot_options *options);
 
 /* Over-relaxation: watches the error at each check and chooses omega (sinkhorn_relax.c). */
 struct ot_relaxation {

@@ -54,6 +54,29 @@ static void sparse_adjoint(const struct ot_operator *op, const double *u, double
     part_apply(&((const struct sparse *)op->state)->by_columns, u, t);
 }
 
+static void part_apply_lanes(const struct part *part, const double *v, double *s)
+{
+    for (int64_t i = 0; i < part->n; i++) {
+        double lane[OT_LANES] = {0.0};
+        for (int64_t k = part->start[i]; k < part->start[i + 1]; k++) {
+            const double *other = v + (int64_t)part->index[k] * OT_LANES;
+            for (int l = 0; l < OT_LANES; l++)
+                lane[l] = fused_inline(part->kernel[k], other[l], lane[l]);
+        }
+        memcpy(s + (part->first + i) * OT_LANES, lane, sizeof lane);
+    }
+}
+
+static void sparse_apply_lanes(const struct ot_operator *op, const double *v, double *s)
+{
+    part_apply_lanes(&((const struct sparse *)op->state)->by_rows, v, s);
+}
+
+static void sparse_adjoint_lanes(const struct ot_operator *op, const double *u, double *t)
+{
+    part_apply_lanes(&((const struct sparse *)op->state)->by_columns, u, t);
+}
+
 static void part_absorb(struct part *part, const double *own, const double *other, double inverse)
 {
     for (int64_t i = 0; i < part->n; i++) {
@@ -295,6 +318,8 @@ status ot_sparse_new(struct ot_operator *op, const struct ot_problem *problem)
     op->sweep = ot_sweep_plain;
     op->apply = sparse_apply;
     op->adjoint = sparse_adjoint;
+    op->apply_lanes = sparse_apply_lanes;
+    op->adjoint_lanes = sparse_adjoint_lanes;
     op->lse = sparse_lse;
     op->lse_adjoint = sparse_lse_adjoint;
     op->visit = sparse_visit;

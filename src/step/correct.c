@@ -17,6 +17,7 @@
 #include "monge/agree.h"
 #include "monge/kernel_file.h"
 #include "monge/log.h"
+#include "monge/section_io.h"
 
 #define OPTION(name, type, member, fallback, min, max, choices, unit, help)                                                                \
     {                                                                                                                                      \
@@ -85,6 +86,8 @@ static void correction_free(struct correction *c)
     readout_free(&c->rest_readout);
     selection_free(&c->selection);
     lowrank_free(&c->model);
+    reference_free(&c->reference);
+    section_free(&c->cells);
     kernel_free(&c->kernel);
     gene_counts_free(&c->columns);
     gene_counts_free(&c->rest);
@@ -125,6 +128,10 @@ static status choose_grid(struct correction *c, int64_t n_genes)
         if (sscanf(c->options->grid, "%dx%d%c", &genes, &spots, &end) != 2 || genes < 1 || spots < 1)
             return error_set(MONGE_USAGE, "--grid: %s is not of the form GxS, as 2x2 (gene groups x spot groups)", c->options->grid);
         return grid_new(&c->grid, comm, genes, spots);
+    }
+    if (c->options->formulation == FORMULATION_SEED) { /* genes stay whole */
+        MPI_Comm_size(comm, &genes);
+        return grid_new(&c->grid, comm, genes, 1);
     }
     return grid_choose(&c->grid, comm, c->section->slide.n_sites, (n_genes + GENE_LANES - 1) / GENE_LANES, GENE_LANES,
                        CORRECT_BYTES_PER_RANK);
@@ -301,6 +308,22 @@ static status half_capture(const struct correction *c, const struct gene_counts 
     return capture_estimate(&capture, &c->kernel, total, c->options->capture_sd, &c->capture, e);
 }
 
+/* The reference's cells, and their expression imputed at the spots for all corrected genes. */
+static status load_reference(struct correction *c)
+{
+    if (!c->options->reference)
+        return MONGE_OK;
+    phase_begin("reference");
+    const struct read_options read = {.layer = NULL, .need_spatial = false};
+    status fault = section_read(&c->cells, c->section->comm, c->options->reference, &read);
+    if (!fault)
+        fault = reference_new(&c->reference, c->section, &c->cells, &c->columns);
+    if (!fault)
+        log_info("reference %s: %lld cells, %lld shared genes", c->options->reference, (long long)c->reference.n_cells,
+                 (long long)c->reference.n_shared);
+    return fault;
+}
+
 static status choose(struct correction *c)
 {
     phase_begin("choices");
@@ -309,6 +332,7 @@ static status choose(struct correction *c)
     double *total = malloc(n * sizeof *total), *subset_total = malloc(n * sizeof *total), *e = malloc(n * sizeof *e);
     struct gene_counts subset = {0};
     struct thinned all = {0}, halves = {0};
+    struct reference reference = {0};
     status fault = chosen && total && subset_total && e ? MONGE_OK : error_memory("the choices", 24.0 * (double)n);
     fault = agree(c->section->comm, fault);
     if (!fault)
@@ -323,13 +347,16 @@ static status choose(struct correction *c)
     if (!fault)
         fault = thinning_new(&halves, &subset, (uint64_t)c->options->seed);
     if (!fault)
-        fault = selection_choose(&c->selection, &c->setting, &c->kernel, &halves, e);
+        fault = c->reference.n_cells ? reference_new(&reference, c->section, &c->cells, &halves.fit) : MONGE_OK;
+    if (!fault)
+        fault = selection_choose(&c->selection, &c->setting, &c->kernel, &halves, e, c->reference.n_cells ? &reference : NULL);
     if (!fault)
         fault = selection_compare(&c->selection, &c->setting, &c->kernel, &halves, e, total);
     if (!fault && slide_count(&c->section->slide, SITE_BACKGROUND) > 0) {
         phase_begin("background check");
         fault = background_check_run(&c->background, &c->setting, &c->selection.choices, &c->kernel, &subset, c->e);
     }
+    reference_free(&reference);
     thinning_free(&halves);
     gene_counts_free(&subset);
     free(chosen);
@@ -394,6 +421,7 @@ static status correct_all(struct correction *c)
     status fault = correct_fit_new(&fit, &c->setting, &c->selection.choices, &c->kernel, &c->columns, c->e);
     if (fault)
         return fault;
+    fit.reference = c->reference.n_cells ? &c->reference : NULL;
     phase_begin("plans");
     readout_free(&c->readout);
     readout_free(&c->rest_readout);
@@ -460,6 +488,7 @@ status correct_fit_new(struct correct_fit *fit, const struct correct_setting *se
                                       .gene_weights = choices->gene_weights,
                                       .first_weight_sweep = 5,
                                       .seed = (uint64_t)setting->options->seed};
+    fit->omega = choices->omega;
     status fault = lowrank_start(&fit->model, &lowrank, kernel, columns);
     if (!fault)
         fault = lowrank_fit(&fit->model, &lowrank, kernel, columns, e);
@@ -473,24 +502,31 @@ void correct_fit_free(struct correct_fit *fit)
     lowrank_free(&fit->model);
 }
 
+/* The default formulation, step by step. */
+static status correct_map(struct correction *c)
+{
+    status fault = fit_kernel(c);
+    if (!fault) {
+        set_strength(c, c->options->strength == STRENGTH_CAUTIOUS);
+        fault = estimate_capture(c);
+    }
+    if (!fault)
+        fault = load_reference(c);
+    if (!fault)
+        fault = choose(c);
+    if (!fault) {
+        judge(c);
+        fault = correct_with_guard(c);
+    }
+    return fault ? fault : correct_record(c);
+}
+
 static status correct_run(struct section *section, const void *values)
 {
     struct correction c = {.section = section, .options = values, .beta_factor = 1.0};
     status fault = prepare(&c);
     if (!fault)
-        fault = fit_kernel(&c);
-    if (!fault) {
-        set_strength(&c, c.options->strength == STRENGTH_CAUTIOUS);
-        fault = estimate_capture(&c);
-    }
-    if (!fault)
-        fault = choose(&c);
-    if (!fault) {
-        judge(&c);
-        fault = correct_with_guard(&c);
-    }
-    if (!fault)
-        fault = correct_record(&c);
+        fault = c.options->formulation == FORMULATION_SEED ? correct_literal(&c) : correct_map(&c);
     phase_begin(NULL);
     correction_free(&c);
     return fault;

@@ -16,8 +16,9 @@ enum { LANES = GENE_LANES };
 /* The fields of one batch: own sites x LANES each. */
 struct fields {
     real *x, *mu, *b, *f, *c, *work, *e;
-    double *pi; /* LANES x n_components, or NULL: shared */
-    double *v;  /* rank lanes x LANES: V transposed */
+    double *pi;    /* LANES x n_components, or NULL: shared */
+    double *v;     /* rank lanes x LANES: V transposed */
+    double *prior; /* own sites x LANES: mu in double while the reference is mixed in; NULL without one */
 };
 
 static void fields_free(struct fields *fields)
@@ -31,6 +32,7 @@ static void fields_free(struct fields *fields)
     free(fields->e);
     free(fields->pi);
     free(fields->v);
+    free(fields->prior);
 }
 
 static status fields_new(struct fields *fields, const struct correct_fit *fit)
@@ -48,8 +50,10 @@ static status fields_new(struct fields *fields, const struct correct_fit *fit)
     fields->v = malloc((size_t)(fit->model.lanes + 1) * LANES * sizeof(double));
     if (fit->own_weights)
         fields->pi = malloc((size_t)(LANES * fit->kernel->n_components) * sizeof(double));
+    if (fit->reference)
+        fields->prior = malloc((n * LANES + 1) * sizeof(double));
     if (!fields->x || !fields->mu || !fields->b || !fields->f || !fields->c || !fields->work || !fields->e || !fields->v ||
-        (fit->own_weights && !fields->pi)) {
+        (fit->own_weights && !fields->pi) || (fit->reference && !fields->prior)) {
         fields_free(fields);
         return error_memory("the fields of a batch of genes", 11.0 * (double)bytes);
     }
@@ -104,10 +108,25 @@ static void lay_out_prior(const struct correct_fit *fit, int64_t batch, struct f
     }
 }
 
+/* mu_g <- mu_g^(1 - omega) ref_g^omega */
+static status bend_prior(const struct correct_fit *fit, int64_t batch, struct fields *fields)
+{
+    size_t n = (size_t)fit->columns->sites.n_own * LANES;
+    for (size_t k = 0; k < n; k++)
+        fields->prior[k] = (double)fields->mu[k];
+    status fault = reference_mix(fit->reference, fit->columns, batch, fit->omega, LANES, fields->prior);
+    for (size_t k = 0; k < n; k++)
+        fields->mu[k] = (real)fields->prior[k];
+    return fault;
+}
+
 static status solve(const struct correct_fit *fit, int64_t batch, struct fields *fields)
 {
     lay_out_counts(fit->columns, batch, fields->x);
     lay_out_prior(fit, batch, fields);
+    status fault = fit->reference && fit->omega > 0.0 ? bend_prior(fit, batch, fields) : MONGE_OK;
+    if (fault)
+        return fault;
     return REAL(map_solve)(fit->kernel, &fit->map, LANES, fields->pi, fields->e, fields->x, fields->mu, fields->b, fields->f, fields->c,
                            fields->work);
 }

@@ -160,7 +160,7 @@ static status free_field(struct selection *selection, const struct correct_setti
     for (int r = 0; r < FREE_RANKS && !fault; r++) {
         if (ranks[r] > (genes / 3 > 8 ? genes / 3 : 8))
             break;
-        struct correct_choices choices = {ranks[r], alphas[0], INFINITY, 0.0, selection->choices.sweeps};
+        struct correct_choices choices = {.rank = ranks[r], .alpha = alphas[0], .rho = INFINITY, .sweeps = selection->choices.sweeps};
         struct correct_fit fit;
         fault = correct_fit_new(&fit, setting, &choices, &identity, &halves->fit, ones);
         for (int a = 0; a < FREE_ALPHAS && !fault; a++) {

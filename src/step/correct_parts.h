@@ -3,8 +3,11 @@
 #define CORRECT_PARTS_H
 
 #include "monge/correct.h"
+#include "monge/correct_losses.h"
 #include "monge/correct_model.h"
 #include "monge/exact_sum.h"
+#include "monge/recorder.h"
+#include "monge/reference.h"
 #include "monge/thinning.h"
 
 /* What step D chooses. */
@@ -14,6 +17,7 @@ struct correct_choices {
     double rho;          /* receiving-side Gamma factor; INFINITY: off */
     double gene_weights; /* A; 0: one pi for all genes */
     int sweeps;          /* of step B */
+    double omega;        /* weight of the reference in the prior mean */
 };
 
 /* What every fit of one section shares. */
@@ -32,6 +36,8 @@ struct correct_fit {
     struct lowrank model;
     bool own_weights; /* genes differ in pi */
     struct map_options map;
+    const struct reference *reference; /* NULL, or mixed into the prior mean with weight omega; made for `columns` */
+    double omega;
 };
 
 /* Collective over the grid. Runs step B; step C runs batch by batch when the fit is scored or read out. */
@@ -79,9 +85,10 @@ struct selection {
     double free_field, free_field_difference, free_field_se; /* NLL of the no-diffusion field; it minus chosen */
     double no_lateral, no_lateral_difference, no_lateral_se; /* nested model without lateral spread; it minus chosen */
 };
-/* Collective over the grid. halves: thinned counts; e: receiving factors estimated on X1. Options that the user gave are kept. */
+/* Collective over the grid. halves: thinned counts; e: receiving factors estimated on X1; reference: for the halves' genes, or NULL.
+ * Options that the user gave are kept. */
 status selection_choose(struct selection *selection, const struct correct_setting *setting, const struct kernel *kernel,
-                        const struct thinned *halves, const double *e);
+                        const struct thinned *halves, const double *e, const struct reference *reference);
 /* Collective. The two comparators of the chosen model: free field and nested model; total: X1 summed over genes, own sites. */
 status selection_compare(struct selection *selection, const struct correct_setting *setting, const struct kernel *kernel,
                          const struct thinned *halves, const double *e, const double *total);
@@ -158,15 +165,32 @@ struct correction {
     double beta_factor; /* strength x beta-scale in use */
     bool cautious;
     double cv_before, cv_after, returned_before;
-    struct lowrank model; /* of the full data: pi for varm */
+    struct section cells;       /* the reference, read without positions */
+    struct reference reference; /* for `columns`; n_cells 0: none */
+    struct lowrank model;       /* of the full data: pi for varm */
     bool own_weights;
 };
 
 /* Values at the own sites of one partition of the slide -> the own sites of another. Collective over from->comm. */
 status redistribute(const struct partition *from, const double *own, const struct partition *to, double *to_own);
 
-/* Collective. With a known truth (section->truth): scores the layers against it; log and uns/monge/correct/accuracy. */
+/* Collective. The losses of X and of layers/corrected (L_fit is left to the readout). */
+status correct_measure_losses(struct correction *c, struct correct_losses *before, struct correct_losses *after);
+
+/* Collective. True if the section is simulated and its truth at hand. */
+bool correct_truth_known(const struct section *section);
+
+/* Collective. With a known truth: scores the layers against it; log and uns/monge/correct/accuracy. */
 status correct_score_truth(struct correction *c);
+
+/* Collective. Adds a layer made of the corrected and the passed-through columns. */
+status correct_add_layer(struct correction *c, const char *name, const struct sparse_columns *corrected, const struct sparse_columns *rest,
+                         bool integer);
+/* losses/{name,before,after}: reported, not optimised. before->fit may be NaN. */
+void correct_record_losses(struct recorder *r, const struct correct_losses *before, const struct correct_losses *after);
+
+/* Collective. --formulation seed: the literal formulation (monge/correct_seed.h), rounded, with its record. */
+status correct_literal(struct correction *c);
 
 /* Collective. Adds layers, var and obs columns and the record in uns/monge/correct to the section. */
 status correct_record(struct correction *c);

@@ -8,6 +8,7 @@
 #include "monge/agree.h"
 #include "monge/log.h"
 #include "monge/pca.h"
+#include "monge/recorder.h"
 
 #define UNS "monge/correct/"
 
@@ -40,8 +41,8 @@ static status merge_rows(struct sparse_rows *a, struct sparse_rows *b, struct sp
     return MONGE_OK;
 }
 
-static status add_layer(struct correction *c, const char *name, const struct sparse_columns *corrected, const struct sparse_columns *rest,
-                        bool integer)
+status correct_add_layer(struct correction *c, const char *name, const struct sparse_columns *corrected, const struct sparse_columns *rest,
+                         bool integer)
 {
     struct sparse_rows a = {0}, b = {0}, both = {0};
     status fault = gene_counts_to_rows(&c->columns, corrected->start, corrected->site, corrected->value, c->section, &a);
@@ -197,75 +198,33 @@ static status add_factors(struct correction *c)
 
 /* ---- the record ---- */
 
-/* Keeps the first fault of a row of additions. */
-struct recorder {
-    struct section *section;
-    status fault;
-};
-
-static void real(struct recorder *r, const char *path, double value)
-{
-    if (!r->fault)
-        r->fault = section_add_uns_real(r->section, path, value);
-}
-
-static void integer(struct recorder *r, const char *path, int64_t value)
-{
-    if (!r->fault)
-        r->fault = section_add_uns_integer(r->section, path, value);
-}
-
-static void boolean(struct recorder *r, const char *path, bool value)
-{
-    if (!r->fault)
-        r->fault = section_add_uns_bool(r->section, path, value);
-}
-
-static void text(struct recorder *r, const char *path, const char *value)
-{
-    if (!r->fault)
-        r->fault = section_add_uns_text(r->section, path, value);
-}
-
-static void array(struct recorder *r, const char *path, int64_t n, const double *values)
-{
-    if (!r->fault)
-        r->fault = section_add_uns_array(r->section, path, 1, &n, values);
-}
-
-static void texts(struct recorder *r, const char *path, int n, const char *const *values)
-{
-    if (!r->fault)
-        r->fault = section_add_uns_texts(r->section, path, n, values);
-}
-
 enum { PROFILE_POINTS = 121, RINGS = 32 };
 
 static void record_kernel(struct recorder *r, const struct correction *c)
 {
     const struct kernel_parameters *t = &c->kernel.parameters;
-    real(r, UNS "kernel/beta", t->beta);
-    real(r, UNS "kernel/sigma", t->sigma);
-    real(r, UNS "kernel/tail_weight", t->tail_weight);
-    real(r, UNS "kernel/tail_length", t->tail_length);
-    real(r, UNS "kernel/uniform_weight", t->uniform_weight);
-    real(r, UNS "kernel/permeability", t->permeability);
-    real(r, UNS "kernel/radius", c->fit.radius);
-    real(r, UNS "kernel/beta_factor", c->beta_factor);
-    integer(r, UNS "kernel/evaluations", c->fit.evaluations);
+    recorder_real(r, "kernel/beta", t->beta);
+    recorder_real(r, "kernel/sigma", t->sigma);
+    recorder_real(r, "kernel/tail_weight", t->tail_weight);
+    recorder_real(r, "kernel/tail_length", t->tail_length);
+    recorder_real(r, "kernel/uniform_weight", t->uniform_weight);
+    recorder_real(r, "kernel/permeability", t->permeability);
+    recorder_real(r, "kernel/radius", c->fit.radius);
+    recorder_real(r, "kernel/beta_factor", c->beta_factor);
+    recorder_integer(r, "kernel/evaluations", c->fit.evaluations);
     const struct kernel_parameters *fits[2] = {&c->fit.with_ring, &c->fit.without_ring};
-    const char *paths[2] = {UNS "kernel/with_ring", UNS "kernel/without_ring"};
+    const char *paths[2] = {"kernel/with_ring", "kernel/without_ring"};
     for (int k = 0; k < 2; k++) {
         double six[6] = {fits[k]->beta,        fits[k]->sigma,          fits[k]->tail_weight,
                          fits[k]->tail_length, fits[k]->uniform_weight, fits[k]->permeability};
-        array(r, paths[k], 6, six);
+        recorder_array(r, paths[k], 6, six);
     }
     double distance[PROFILE_POINTS], probability[PROFILE_POINTS];
     for (int k = 0; k < PROFILE_POINTS; k++)
         distance[k] = 12.0 * k / (PROFILE_POINTS - 1);
     kernel_profile(&c->kernel, PROFILE_POINTS, distance, probability);
-    array(r, UNS "kernel/profile_distance", PROFILE_POINTS, distance);
-    array(r, UNS "kernel/profile_probability", PROFILE_POINTS, probability);
+    recorder_array(r, "kernel/profile_distance", PROFILE_POINTS, distance);
+    recorder_array(r, "kernel/profile_probability", PROFILE_POINTS, probability);
 }
 
 static void record_background(struct recorder *r, const struct correction *c)
@@ -279,19 +238,19 @@ static void record_background(struct recorder *r, const struct correction *c)
         return;
     for (int k = 0; k < RINGS; k++)
         distance[k] = k + 1.0;
-    array(r, UNS "background/ring_distance", RINGS, distance);
-    array(r, UNS "background/ring_mean_before", RINGS, mean);
-    array(r, UNS "background/ring_mean_after", RINGS, after); /* sources are tissue spots only */
+    recorder_array(r, "background/ring_distance", RINGS, distance);
+    recorder_array(r, "background/ring_mean_before", RINGS, mean);
+    recorder_array(r, "background/ring_mean_after", RINGS, after); /* sources are tissue spots only */
 }
 
 static void record_capture(struct recorder *r, const struct capture *capture)
 {
-    boolean(r, UNS "capture/on", capture->on);
-    real(r, UNS "capture/s2_background", capture->s2_background);
-    real(r, UNS "capture/se_background", capture->se_background);
-    real(r, UNS "capture/s2_tissue", capture->s2_tissue);
-    real(r, UNS "capture/se_tissue", capture->se_tissue);
-    real(r, UNS "capture/sd_log", capture->on ? capture->sd_log : 0.0);
+    recorder_bool(r, "capture/on", capture->on);
+    recorder_real(r, "capture/s2_background", capture->s2_background);
+    recorder_real(r, "capture/se_background", capture->se_background);
+    recorder_real(r, "capture/s2_tissue", capture->s2_tissue);
+    recorder_real(r, "capture/se_tissue", capture->se_tissue);
+    recorder_real(r, "capture/sd_log", capture->on ? capture->sd_log : 0.0);
 }
 
 static void record_selection(struct recorder *r, const struct selection *s)
@@ -304,26 +263,27 @@ static void record_selection(struct recorder *r, const struct selection *s)
         difference[k] = s->candidates[k].difference;
         se[k] = s->candidates[k].se;
     }
-    texts(r, UNS "selection/name", s->n, names);
-    array(r, UNS "selection/nll", s->n, nll);
-    array(r, UNS "selection/difference", s->n, difference);
-    array(r, UNS "selection/se", s->n, se);
+    recorder_texts(r, "selection/name", s->n, names);
+    recorder_array(r, "selection/nll", s->n, nll);
+    recorder_array(r, "selection/difference", s->n, difference);
+    recorder_array(r, "selection/se", s->n, se);
     char chosen[128];
     snprintf(chosen, sizeof chosen, "rank %d, alpha %g, gene weights %g, rho %g, %d sweeps", s->choices.rank, s->choices.alpha,
              s->choices.gene_weights, s->choices.rho, s->choices.sweeps);
-    text(r, UNS "selection/chosen", chosen);
-    integer(r, UNS "selection/rank", s->choices.rank);
-    real(r, UNS "selection/alpha", s->choices.alpha);
-    real(r, UNS "selection/gene_weights", s->choices.gene_weights);
-    real(r, UNS "selection/rho", s->choices.rho);
-    integer(r, UNS "selection/sweeps", s->choices.sweeps);
-    real(r, UNS "held_out/corrected", s->score.nll);
-    real(r, UNS "held_out/free_field", s->free_field);
-    real(r, UNS "held_out/free_field_difference", s->free_field_difference);
-    real(r, UNS "held_out/free_field_se", s->free_field_se);
-    real(r, UNS "held_out/no_lateral", s->no_lateral);
-    real(r, UNS "held_out/no_lateral_difference", s->no_lateral_difference);
-    real(r, UNS "held_out/no_lateral_se", s->no_lateral_se);
+    recorder_text(r, "selection/chosen", chosen);
+    recorder_integer(r, "selection/rank", s->choices.rank);
+    recorder_real(r, "selection/alpha", s->choices.alpha);
+    recorder_real(r, "selection/gene_weights", s->choices.gene_weights);
+    recorder_real(r, "selection/rho", s->choices.rho);
+    recorder_integer(r, "selection/sweeps", s->choices.sweeps);
+    recorder_real(r, "selection/reference_omega", s->choices.omega);
+    recorder_real(r, "held_out/corrected", s->score.nll);
+    recorder_real(r, "held_out/free_field", s->free_field);
+    recorder_real(r, "held_out/free_field_difference", s->free_field_difference);
+    recorder_real(r, "held_out/free_field_se", s->free_field_se);
+    recorder_real(r, "held_out/no_lateral", s->no_lateral);
+    recorder_real(r, "held_out/no_lateral_difference", s->no_lateral_difference);
+    recorder_real(r, "held_out/no_lateral_se", s->no_lateral_se);
 }
 
 static void record_checks(struct recorder *r, const struct correction *c, const struct signs *signs)
@@ -332,48 +292,28 @@ static void record_checks(struct recorder *r, const struct correction *c, const 
     double deviance[3] = {c->background.gene_means, c->background.shared_kernel, c->background.gene_weights};
     int n = isnan(deviance[2]) ? 2 : 3;
     if (slide_count(&c->section->slide, SITE_BACKGROUND) > 0) {
-        texts(r, UNS "background_check/name", n, names);
-        array(r, UNS "background_check/deviance", n, deviance);
+        recorder_texts(r, "background_check/name", n, names);
+        recorder_array(r, "background_check/deviance", n, deviance);
     }
-    real(r, UNS "signs/moran_before", signs->moran_before);
-    real(r, UNS "signs/moran_after", signs->moran_after);
-    real(r, UNS "signs/cv_before", c->cv_before);
-    real(r, UNS "signs/cv_after", c->cv_after);
-    real(r, UNS "moved", signs->moved);
+    recorder_real(r, "signs/moran_before", signs->moran_before);
+    recorder_real(r, "signs/moran_after", signs->moran_after);
+    recorder_real(r, "signs/cv_before", c->cv_before);
+    recorder_real(r, "signs/cv_after", c->cv_after);
+    recorder_real(r, "moved", signs->moved);
 }
 
-/* Seconds per phase of every rank, so that the report shows the imbalance. */
-static status record_phases(struct recorder *r, MPI_Comm comm)
+/* The losses are reported, not optimised: see docs/correct.md. before->fit may be NaN. */
+void correct_record_losses(struct recorder *r, const struct correct_losses *before, const struct correct_losses *after)
 {
-    int rank, size, n = phase_count();
-    MPI_Comm_rank(comm, &rank);
-    MPI_Comm_size(comm, &size);
-    const char *names[PHASES_MAX];
-    double own[PHASES_MAX], *all = calloc((size_t)size * (size_t)n + 1, sizeof *all);
-    status fault = agree(comm, all ? MONGE_OK : error_memory("phase times", 8.0 * size * n));
-    if (!fault) {
-        for (int k = 0; k < n; k++) {
-            names[k] = phase_name(k);
-            own[k] = phase_seconds(k);
-        }
-        MPI_Allgather(own, n, MPI_DOUBLE, all, n, MPI_DOUBLE, comm);
-        int64_t dims[2] = {size, n};
-        texts(r, UNS "phases/name", n, names);
-        if (!r->fault)
-            r->fault = section_add_uns_array(r->section, UNS "phases/seconds", 2, dims, all);
-    }
-    free(all);
-    return fault;
-}
-
-static void record_options(struct recorder *r, const struct correct_options *values)
-{
-    for (int k = 0; k < correct_options.n_options && !r->fault; k++) {
-        char path[128], *value = options_text(&correct_options, values, k);
-        snprintf(path, sizeof path, UNS "options/%s", correct_options.options[k].name);
-        text(r, path, value ? value : "");
-        free(value);
-    }
+    static const char *const names[] = {"L_image", "SSIM", "gradient", "TV", "L_out", "L_out, counts", "L_moran", "L_fit"};
+    const double b[] = {before->image, before->ssim,    before->gradient, before->tv,
+                        before->out,   before->out_raw, before->moran,    before->fit};
+    const double a[] = {after->image, after->ssim, after->gradient, after->tv, after->out, after->out_raw, after->moran, after->fit};
+    enum { ALL = 8, WITHOUT_IMAGE = 4 };
+    int first = isnan(before->image) ? WITHOUT_IMAGE : 0;
+    recorder_texts(r, "losses/name", ALL - first, names + first);
+    recorder_array(r, "losses/before", ALL - first, b + first);
+    recorder_array(r, "losses/after", ALL - first, a + first);
 }
 
 static void summarise(const struct correction *c, const struct signs *signs, double returned_before, double molecules)
@@ -388,9 +328,9 @@ status correct_record(struct correction *c)
 {
     struct signs signs;
     phase_begin("results");
-    status fault = add_layer(c, "corrected", &c->readout.counts, &c->rest_readout.counts, true);
+    status fault = correct_add_layer(c, "corrected", &c->readout.counts, &c->rest_readout.counts, true);
     if (!fault && c->readout.keep_mean)
-        fault = add_layer(c, "corrected_mean", &c->readout.mean, &c->rest_readout.mean, false);
+        fault = correct_add_layer(c, "corrected_mean", &c->readout.mean, &c->rest_readout.mean, false);
     if (!fault && c->options->pca > 0)
         fault = add_pca(c);
     if (!fault)
@@ -410,28 +350,30 @@ status correct_record(struct correction *c)
     double returned_before = sums[0] / fmax(sums[1], 1.0);
     summarise(c, &signs, returned_before, sums[1]);
 
-    if (c->section->truth.n_rows)
+    struct correct_losses before, after;
+    fault = correct_measure_losses(c, &before, &after);
+    before.fit = NAN;
+    after.fit = signs.fit_loss;
+    if (!fault && correct_truth_known(c->section))
         fault = correct_score_truth(c);
     if (fault)
         return fault;
-    struct recorder r = {c->section, MONGE_OK};
-    text(&r, UNS "formulation", "map");
-    text(&r, UNS "version", MONGE_VERSION);
-    text(&r, UNS "strength", c->cautious ? "cautious" : "full");
-    text(&r, UNS "note", "layers/corrected holds raw counts at their sources; library sizes have changed: normalise afterwards");
-    real(&r, UNS "returned_before", returned_before);
-    real(&r, UNS "returned_after", 1.0);
-    real(&r, UNS "umis_returned", sums[1] - sums[0]);
+    struct recorder r = {c->section, UNS, MONGE_OK};
+    recorder_text(&r, "formulation", "map");
+    recorder_text(&r, "version", MONGE_VERSION);
+    recorder_text(&r, "strength", c->cautious ? "cautious" : "full");
+    recorder_text(&r, "note", "layers/corrected holds raw counts at their sources; library sizes have changed: normalise afterwards");
+    recorder_real(&r, "returned_before", returned_before);
+    recorder_real(&r, "returned_after", 1.0);
+    recorder_real(&r, "umis_returned", sums[1] - sums[0]);
     record_kernel(&r, c);
     record_background(&r, c);
     record_capture(&r, &c->capture);
     record_selection(&r, &c->selection);
     record_checks(&r, c, &signs);
-    record_options(&r, c->options);
-    const char *const *warnings;
-    int n = log_warnings(&warnings);
-    texts(&r, UNS "warnings", n, warnings);
+    correct_record_losses(&r, &before, &after);
+    recorder_options(&r, &correct_options, c->options);
     phase_begin(NULL);
-    fault = record_phases(&r, c->section->comm);
-    return fault ? fault : agree(c->section->comm, r.fault);
+    recorder_phases(&r);
+    return agree(c->section->comm, r.fault);
 }

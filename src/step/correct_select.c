@@ -169,8 +169,41 @@ static status raise_alpha(const struct selector *s, struct trial *current)
     return MONGE_OK;
 }
 
+/* The reference's weight in the prior mean: a score for reference_choose_omega. */
+struct omega_trials {
+    const struct selector *selector;
+    struct trial *current;
+};
+
+static status score_omega(double omega, void *context, double *nll)
+{
+    struct omega_trials *trials = context;
+    struct score score = {0};
+    trials->current->fit.omega = omega;
+    status fault = correct_score(trials->selector->setting, &trials->current->fit, &trials->selector->halves->held, &score);
+    if (!fault) {
+        char name[48];
+        snprintf(name, sizeof name, "reference weight %g", omega);
+        record(trials->selector->record, name, &score, &trials->current->score);
+        *nll = score.nll;
+    }
+    score_free(&score);
+    return fault;
+}
+
+static status choose_omega(const struct selector *s, struct trial *current, const struct reference *reference)
+{
+    struct omega_trials trials = {s, current};
+    double omega = s->setting->options->reference_omega;
+    current->fit.reference = reference;
+    status fault = isnan(omega) ? reference_choose_omega(score_omega, &trials, &omega, NULL) : MONGE_OK;
+    current->choices.omega = current->fit.omega = omega;
+    score_free(&current->score);
+    return fault ? fault : correct_score(s->setting, &current->fit, &s->halves->held, &current->score);
+}
+
 status selection_choose(struct selection *selection, const struct correct_setting *setting, const struct kernel *kernel,
-                        const struct thinned *halves, const double *e)
+                        const struct thinned *halves, const double *e, const struct reference *reference)
 {
     const struct correct_options *o = setting->options;
     memset(selection, 0, sizeof *selection);
@@ -194,6 +227,8 @@ status selection_choose(struct selection *selection, const struct correct_settin
     }
     if (!fault && isnan(o->alpha))
         fault = raise_alpha(&s, &chosen);
+    if (!fault && reference)
+        fault = choose_omega(&s, &chosen, reference);
     selection->choices = chosen.choices;
     selection->score = chosen.score;
     correct_fit_free(&chosen.fit);

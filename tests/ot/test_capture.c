@@ -81,7 +81,7 @@ static void noisy_new(struct noisy *noisy, MPI_Comm comm, double s)
     assert_int_equal(partition_new(&noisy->sites, comm, noisy->slide.n_blocks, noisy->slide.block_start), MONGE_OK);
     struct kernel_parameters p = {
         .beta = 0.5, .sigma = 1.5, .tail_weight = 0.2, .tail_length = 4.0, .uniform_weight = 0.2, .permeability = 0.8};
-    assert_int_equal(kernel_new_dense(&noisy->kernel, &noisy->slide, &noisy->sites, &p), MONGE_OK);
+    assert_int_equal(kernel_new_mixture(&noisy->kernel, &noisy->slide, &noisy->sites, &p, 8.0, 0, NULL), MONGE_OK);
     int64_t own = noisy->sites.n_own;
     double *b = room((size_t)own * sizeof *b), *work = room((size_t)(2 * own) * sizeof *work);
     noisy->total = room((size_t)own * sizeof *noisy->total);

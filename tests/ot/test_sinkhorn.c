@@ -126,6 +126,45 @@ static void dense_bits_on_any_ranks(void **state)
     }
 }
 
+static void targets_share_a_kernel(void **state)
+{
+    (void)state;
+    enum { TARGETS = 5 };
+    size_t n;
+    double *cost = golden_read(BALANCED, "multi_target/M", NULL), *a = golden_read(BALANCED, "multi_target/a", &n),
+           *columns = golden_read(BALANCED, "multi_target/B", NULL), *plans = golden_read(BALANCED, "multi_target/plans", NULL),
+           *loss = golden_read(BALANCED, "multi_target/loss", NULL), b[TARGETS * 60];
+    for (int k = 0; k < TARGETS; k++)
+        for (int j = 0; j < 60; j++)
+            b[k * 60 + j] = columns[j * TARGETS + k];
+    struct ot_problem p = share_dense(MPI_COMM_WORLD, (int64_t)n, 60, cost, a, b, golden_attribute(BALANCED, "multi_target", "reg"));
+    struct ot_problem alone = share_dense(MPI_COMM_SELF, (int64_t)n, 60, cost, a, b, p.eps);
+    struct ot_options options = ot_options_default();
+    struct ot_result results[TARGETS], single[TARGETS];
+    options.tol = 1e-12;
+    assert_int_equal(ot_solve_many(&p, TARGETS, b, &options, results), MONGE_OK);
+    assert_int_equal(ot_solve_many(&alone, TARGETS, b, &options, single), MONGE_OK);
+    double worst = 0.0, cost_error = 0.0;
+    for (int k = 0; k < TARGETS; k++) {
+        p.b = b + k * 60;
+        double *plan = plan_of(&p, &results[k]);
+        assert_int_equal(results[k].outcome, OT_CONVERGED);
+        worst = fmax(worst, max_difference(plan, plans + k * (int64_t)n * 60, n * 60));
+        cost_error = fmax(cost_error, fabs(results[k].cost - loss[k]));
+        same_bits(&results[k], &single[k]);
+        free(plan);
+        ot_result_free(&results[k]);
+        ot_result_free(&single[k]);
+    }
+    assert_below("five targets: plans", worst, 1e-9);
+    assert_below("five targets: costs", cost_error, 1e-9);
+    free(cost);
+    free(a);
+    free(columns);
+    free(plans);
+    free(loss);
+}
+
 /* ---- sparse: a hexagonal lattice, pairs within radius 4 ---- */
 
 struct lattice_case {
@@ -221,6 +260,7 @@ int main(int argc, char **argv)
                                        cmocka_unit_test(zero_weights),
                                        cmocka_unit_test(iteration_counts),
                                        cmocka_unit_test(dense_bits_on_any_ranks),
+                                       cmocka_unit_test(targets_share_a_kernel),
                                        cmocka_unit_test(truncated_lattice)};
     SUITE(argc, argv, tests);
 }

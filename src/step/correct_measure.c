@@ -1,11 +1,15 @@
-/* Accuracy against the truth of a simulated section: per gene over tissue spots, the corrected layers beside the raw counts. */
+/* What is measured on the layers after the correction: the losses before and after, and, for a simulated section, the accuracy against its
+ * truth, per gene over tissue spots. Rows of the Section are laid out as dense fields, 32 genes at a time. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "correct_parts.h"
 #include "monge/agree.h"
+#include "monge/correct_losses.h"
 #include "monge/log.h"
+#include "monge/raster.h"
 #include "monge/score_correction.h"
 
 enum { LANES = GENE_LANES, FIELDS = 4 };
@@ -35,12 +39,31 @@ static void scorer_free(struct scorer *s)
     }
 }
 
+/* The truth read with the section, or made with it in this run. */
+static const struct sparse_rows *known_truth(const struct section *section, double *scale)
+{
+    const struct result *made = section_result(section, "layers/truth");
+    const struct result *efficiency = section_result(section, "uns/monge/simulate/mean_efficiency");
+    *scale = made && efficiency ? *efficiency->number : section->truth_scale;
+    return made && efficiency ? &made->sparse : section->truth.n_rows ? &section->truth : NULL;
+}
+
+bool correct_truth_known(const struct section *section)
+{
+    double scale;
+    int known = known_truth(section, &scale) != NULL;
+    MPI_Allreduce(MPI_IN_PLACE, &known, 1, MPI_INT, MPI_MAX, section->comm); /* a rank without sites has no rows */
+    return known;
+}
+
 static status scorer_new(struct scorer *s, const struct section *section)
 {
     const struct result *mean = section_result(section, "layers/corrected_mean");
-    *s = (struct scorer){
-        .rows = {&section->truth, &section->counts, &section_result(section, "layers/corrected")->sparse, mean ? &mean->sparse : NULL},
-        .scale = {section->truth_scale, 1.0, 1.0, 1.0}};
+    double scale;
+    const struct sparse_rows *truth = known_truth(section, &scale);
+    *s = (struct scorer){.rows = {truth ? truth : &section->truth, &section->counts, &section_result(section, "layers/corrected")->sparse,
+                                  mean ? &mean->sparse : NULL},
+                         .scale = {scale, 1.0, 1.0, 1.0}};
     size_t own = (size_t)section->sites.n_own;
     for (int k = 0; k < FIELDS; k++) {
         if (!s->rows[k])
@@ -130,5 +153,60 @@ status correct_score_truth(struct correction *c)
     scorer_free(&scorer);
     free(counts);
     free(mean);
+    return fault;
+}
+
+/* ---- losses ---- */
+
+/* The grey stain under every site; *stain stays NULL where the section has no image. */
+static status find_stain(const struct section *section, double **stain)
+{
+    if (!section->image.height || !section->spatial_x)
+        return MONGE_OK;
+    *stain = malloc((size_t)section->slide.n_sites * sizeof **stain);
+    return *stain ? raster_stain(section, *stain) : error_memory("the stain", 8.0 * (double)section->slide.n_sites);
+}
+
+/* Image, out-of-tissue and Moran terms of one layer, genes of the whole Section. */
+static status measure_losses(struct losses *losses, const struct section *section, const struct sparse_rows *rows,
+                             struct correct_losses *result)
+{
+    size_t own = (size_t)section->sites.n_own;
+    int64_t *cursor = malloc((own + 1) * sizeof *cursor);
+    double *field = malloc((own * LANES + 1) * sizeof *field);
+    status fault = agree(section->comm, cursor && field ? MONGE_OK : error_memory("the losses", 8.0 * LANES * (double)own));
+    if (!fault) {
+        memcpy(cursor, rows->start, own * sizeof *cursor);
+        fault = losses_begin(losses);
+    }
+    for (int64_t first = 0; first < section->n_genes && !fault; first += LANES) {
+        lay_out(rows, cursor, first, 1.0, field);
+        int64_t left = section->n_genes - first;
+        const struct loss_batch batch = {.lanes = LANES, .n_genes = left < LANES ? (int)left : LANES, .corrected = field};
+        fault = losses_add(losses, &batch);
+    }
+    if (!fault)
+        fault = losses_finish(losses, result);
+    free(cursor);
+    free(field);
+    return fault;
+}
+
+status correct_measure_losses(struct correction *c, struct correct_losses *before, struct correct_losses *after)
+{
+    struct section *section = c->section;
+    const struct loss_weights weights = {.image = 1.0, .out = 1.0, .moran = 1.0, .moran_form = MORAN_REWARD};
+    struct losses losses;
+    double *stain = NULL;
+    status fault = agree(section->comm, find_stain(section, &stain));
+    if (!fault)
+        fault = losses_new(&losses, &section->slide, &section->sites, MPI_COMM_SELF, section->n_genes, &weights, stain, c->total);
+    if (!fault) {
+        fault = measure_losses(&losses, section, &section->counts, before);
+        if (!fault)
+            fault = measure_losses(&losses, section, &section_result(section, "layers/corrected")->sparse, after);
+        losses_free(&losses);
+    }
+    free(stain);
     return fault;
 }
