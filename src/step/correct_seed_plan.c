@@ -11,6 +11,7 @@
 
 static const double KEEP = 1e-13; /* share of a_i b_j below which a pair may be left out */
 static const double REACH = 40.0; /* of the first choice, in units of r: exp(-40) */
+static const double ROUGH = 1e-4; /* marginal error at which the pairs are first chosen anew */
 enum { ROUNDS = 12 };
 
 void plan_free(struct plan *plan)
@@ -125,7 +126,8 @@ status plan_solve(struct plan *plan, double tolerance, int64_t max_iterations, b
     plan->start = calloc((size_t)plan->n + 1, sizeof *plan->start);
     status s = plan->start ? choose_pairs(plan, reach, warm, &added) : error_memory("a transport plan", 8.0 * (double)plan->n);
     for (int round = 0; s == MONGE_OK && round < ROUNDS; round++) {
-        s = solve_round(plan, tolerance, max_iterations, warm);
+        bool rough = !warm && tolerance < ROUGH; /* a cold start only finds out which pairs matter */
+        s = solve_round(plan, rough ? ROUGH : tolerance, max_iterations, warm);
         if (s != MONGE_OK)
             break;
         if (plan->result.outcome == OT_INFEASIBLE || plan->result.outcome == OT_NUMERICAL || !finite_potentials(plan)) {
@@ -139,7 +141,7 @@ status plan_solve(struct plan *plan, double tolerance, int64_t max_iterations, b
             warm = true;
         }
         s = choose_pairs(plan, reach, warm, &added);
-        if (s == MONGE_OK && warm && added <= 0)
+        if (s == MONGE_OK && warm && !rough && added <= 0)
             break;
     }
     return s;
