@@ -9,7 +9,7 @@
 #include "monge/agree.h"
 #include "sinkhorn_parts.h"
 
-enum { LOG_STEPS = 2, STAGE_ITERATIONS = 100, RECOVERIES = 5 };
+enum { TRUNCATED_ABSORB_AT = 2, LOG_STEPS = 2, STAGE_ITERATIONS = 100, RECOVERIES = 5 };
 
 const char *ot_outcome_text(enum ot_outcome outcome)
 {
@@ -55,7 +55,7 @@ static void set_potential(struct ot_side *side, double eps)
         side->potential[i] = eps * fused_inline(-side->tau, side->sum[i], side->alpha[i]);
 }
 
-static void update_rows_log(struct ot_iteration *it)
+void ot_update_rows_log(struct ot_iteration *it)
 {
     it->op.lse(&it->op, it->columns.potential, it->eps, it->rows.sum);
     set_potential(&it->rows, it->eps);
@@ -69,7 +69,7 @@ static void update_columns_log(struct ot_iteration *it)
     ot_gather_columns(&it->op, it->columns.potential);
 }
 
-static void rebuild(struct ot_iteration *it)
+void ot_rebuild(struct ot_iteration *it)
 {
     ot_side_reset(&it->rows, it->eps);
     ot_side_reset(&it->columns, it->eps);
@@ -81,16 +81,25 @@ static void log_steps(struct ot_iteration *it)
 {
     for (int k = 0; k < LOG_STEPS; k++) {
         update_columns_log(it);
-        update_rows_log(it);
+        ot_update_rows_log(it);
         it->count++;
     }
     ot_side_reset(&it->rows, it->eps);
     ot_side_reset(&it->columns, it->eps);
     ot_translate(it);
-    rebuild(it);
+    ot_rebuild(it);
 }
 
-/* Moves the scalings into the potentials; the columns' sums follow the new kernel. */
+/* Moves the scalings into the potentials, whole on all ranks; the kernel stays behind. Collective. */
+static void collect_potentials(struct ot_iteration *it)
+{
+    ot_side_absorb(&it->rows, it->eps);
+    ot_side_absorb(&it->columns, it->eps);
+    ot_gather_rows(&it->op, it->rows.potential);
+    ot_gather_columns(&it->op, it->columns.potential);
+}
+
+/* The same with a new kernel, which the sums follow. Collective. */
 static void absorb(struct ot_iteration *it)
 {
     struct ot_side *columns = &it->columns;
@@ -99,11 +108,8 @@ static void absorb(struct ot_iteration *it)
     struct ot_side *rows = &it->rows;
     for (int64_t i = rows->first; i < rows->end; i++)
         rows->sum[i] *= rows->scaling[i];
-    ot_side_absorb(rows, it->eps);
-    ot_side_absorb(columns, it->eps);
-    ot_gather_rows(&it->op, rows->potential);
-    ot_gather_columns(&it->op, columns->potential);
-    rebuild(it);
+    collect_potentials(it);
+    ot_rebuild(it);
 }
 
 static void row_half_step(void *context, int64_t first, int64_t end)
@@ -158,11 +164,12 @@ static bool recover(struct ot_iteration *it)
 
 /* Iterates at it->eps until the relative error is below tol or the count reaches `last`. Ends right after a sweep, with the errors of
  * that state. Sets the outcome. */
-static void run_stage(struct ot_iteration *it, double tol, int64_t last, struct ot_feasibility *feasibility)
+static void run_stage(struct ot_iteration *it, double tol, int64_t last, struct ot_drift *drift)
 {
     ot_side_eps(&it->rows, it->problem->reference, it->eps);
     ot_side_eps(&it->columns, it->problem->reference, it->eps);
     ot_relaxation_start(&it->relaxation, &it->options);
+    it->op.truncate = fmin(it->options.truncate, 0.01 * tol);
     log_steps(it);
     bool balanced = isinf(it->rows.rho) && isinf(it->columns.rho);
     for (int64_t k = 1;; k++) {
@@ -179,14 +186,21 @@ static void run_stage(struct ot_iteration *it, double tol, int64_t last, struct 
                     return;
                 continue;
             }
-            if (it->outcome == OT_CONVERGED || it->count >= last)
+            bool stale = it->op.truncated && largest > 0.5; /* left-out entries may have grown by e */
+            if ((it->outcome == OT_CONVERGED && !stale) || it->count >= last)
                 return;
-            if (feasibility && balanced && ot_feasibility_refuted(feasibility, it)) {
-                it->outcome = OT_INFEASIBLE;
-                return;
+            if (drift && balanced && ot_drift_stalled(drift, it)) {
+                if (ot_drift_certifies(drift, it)) {
+                    it->outcome = OT_INFEASIBLE;
+                    return;
+                }
+                ot_drift_follow(drift, it);
+                ot_relaxation_start(&it->relaxation, &it->options);
+                log_steps(it);
+                continue;
             }
             ot_relaxation_watch(&it->relaxation, error);
-            if (largest > it->options.absorb_at)
+            if (largest > it->options.absorb_at || (stale && (it->outcome == OT_CONVERGED || largest > TRUNCATED_ABSORB_AT)))
                 absorb(it);
             ot_translate(it);
         }
@@ -210,10 +224,10 @@ static void set_start(struct ot_iteration *it)
     for (int64_t j = 0; j < it->columns.n; j++)
         if (!(fabs(it->columns.potential[j]) < 1e200))
             it->columns.potential[j] = 0.0;
-    update_rows_log(it);
+    ot_update_rows_log(it);
 }
 
-static void solve_stages(struct ot_iteration *it, struct ot_feasibility *feasibility)
+static void solve_stages(struct ot_iteration *it, struct ot_drift *drift)
 {
     const struct ot_options *o = &it->options;
     double eps = it->problem->eps, start = o->eps_start;
@@ -226,17 +240,19 @@ static void solve_stages(struct ot_iteration *it, struct ot_feasibility *feasibi
     for (it->eps = fmax(start, eps); it->eps > eps; it->eps = fmax(eps, it->eps * o->eps_factor)) {
         int64_t last = it->count + STAGE_ITERATIONS;
         run_stage(it, 1e-2, last < o->max_iter ? last : o->max_iter, NULL);
+        if (it->outcome != OT_NUMERICAL)
+            collect_potentials(it);
     }
-    run_stage(it, o->tol, o->max_iter, feasibility);
+    run_stage(it, o->tol, o->max_iter, drift);
 }
 
-static status iteration_new(struct ot_iteration *it, struct ot_feasibility *feasibility)
+static status iteration_new(struct ot_iteration *it, struct ot_drift *drift)
 {
     status s = ot_side_new(&it->rows, it->op.n, it->op.first_row, it->op.end_row);
     if (s == MONGE_OK)
         s = ot_side_new(&it->columns, it->op.m, it->op.first_column, it->op.end_column);
     if (s == MONGE_OK)
-        s = ot_feasibility_new(feasibility, &it->op);
+        s = ot_drift_new(drift, &it->op);
     if (s != MONGE_OK)
         return s;
     ot_side_weights(&it->rows, it->op.row_index, it->problem->a, it->problem->rho1);
@@ -247,14 +263,14 @@ static status iteration_new(struct ot_iteration *it, struct ot_feasibility *feas
 status ot_solve(const struct ot_problem *problem, const struct ot_options *options, struct ot_result *result)
 {
     struct ot_iteration it = {.problem = problem, .options = options ? *options : ot_options_default(), .eps = problem->eps};
-    struct ot_feasibility feasibility = {.drift = NULL};
+    struct ot_drift drift = {.base = NULL};
     *result = (struct ot_result){.n = 0};
     status s = ot_check_options(&it.options);
     if (s == MONGE_OK)
         s = ot_operator_new(&it.op, problem);
     if (s != MONGE_OK)
         return s;
-    s = iteration_new(&it, &feasibility);
+    s = iteration_new(&it, &drift);
     if (s == MONGE_OK)
         s = ot_result_new(result, problem->n, problem->m);
     if (it.op.size > 1)
@@ -263,12 +279,12 @@ status ot_solve(const struct ot_problem *problem, const struct ot_options *optio
         if (it.op.isolated)
             it.outcome = OT_INFEASIBLE;
         else if (it.op.n > 0 && it.op.m > 0)
-            solve_stages(&it, &feasibility);
+            solve_stages(&it, &drift);
         s = ot_result_fill(&it, result);
     }
     if (s != MONGE_OK)
         ot_result_free(result);
-    ot_feasibility_free(&feasibility);
+    ot_drift_free(&drift);
     ot_side_free(&it.rows);
     ot_side_free(&it.columns);
     ot_operator_free(&it.op);

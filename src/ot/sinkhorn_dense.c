@@ -14,18 +14,13 @@ enum { ROWS = 8, CHUNK = 512 };
 /* Eight doubles, loaded from anywhere; on narrower machines the compiler splits it. */
 typedef double pack __attribute__((vector_size(64), aligned(8), may_alias));
 
-struct part {
-    int64_t n, m;        /* rows, columns */
-    int64_t row, column; /* first of each among the kept ones */
-    double *cost;        /* n x m */
-    double *kernel;      /* n x m */
-};
-
 struct dense {
-    struct part by_rows, by_columns; /* by_columns shares the arrays of by_rows on a lone rank */
+    struct ot_block by_rows, by_columns; /* by_columns shares the arrays of by_rows on a lone rank */
     bool lone;
-    int32_t *columns; /* 0 .. m-1 for visitors */
-    double *work;     /* m: maxima of lse_adjoint */
+    struct ot_lines row_lines, column_lines;   /* in use when op->truncated */
+    double *row_limit, *all_rows, *column_sum; /* n, n, m: work of truncation */
+    int32_t *columns;                          /* 0 .. m-1 for visitors */
+    double *work;                              /* m: maxima of lse_adjoint */
 };
 
 static double dot(int64_t n, const double *x, const double *y)
@@ -66,7 +61,7 @@ static void add_row(int64_t m, const double *row, double u, double *t)
         t[j] = fused_inline(u, row[j], t[j]);
 }
 
-static void add_part(const struct part *part, const double *values, const double *u, double *t)
+static void add_part(const struct ot_block *part, const double *values, const double *u, double *t)
 {
     int64_t i = 0;
     memset(t, 0, (size_t)part->m * sizeof *t);
@@ -78,21 +73,34 @@ static void add_part(const struct part *part, const double *values, const double
 
 static void dense_apply(const struct ot_operator *op, const double *v, double *s)
 {
-    const struct part *part = &((const struct dense *)op->state)->by_rows;
+    const struct dense *dense = op->state;
+    const struct ot_block *part = &dense->by_rows;
+    if (op->truncated) {
+        ot_lines_apply(&dense->row_lines, v, s);
+        return;
+    }
     for (int64_t i = 0; i < part->n; i++)
         s[part->row + i] = dot(part->m, part->kernel + i * part->m, v);
 }
 
 static void dense_adjoint(const struct ot_operator *op, const double *u, double *t)
 {
-    const struct part *part = &((const struct dense *)op->state)->by_columns;
-    add_part(part, part->kernel, u, t + part->column);
+    const struct dense *dense = op->state;
+    const struct ot_block *part = &dense->by_columns;
+    if (op->truncated)
+        ot_lines_apply(&dense->column_lines, u, t);
+    else
+        add_part(part, part->kernel, u, t + part->column);
 }
 
 static void dense_sweep(const struct ot_operator *op, const double *v, double *s, ot_half_step half, void *context, double *u, double *t)
 {
-    const struct part *part = &((const struct dense *)op->state)->by_rows;
+    const struct ot_block *part = &((const struct dense *)op->state)->by_rows;
     int64_t m = part->m;
+    if (op->truncated) {
+        ot_sweep_plain(op, v, s, half, context, u, t);
+        return;
+    }
     memset(t, 0, (size_t)m * sizeof *t);
     for (int64_t i = 0; i < part->n; i += ROWS) {
         int64_t end = i + ROWS <= part->n ? i + ROWS : part->n;
@@ -109,7 +117,7 @@ static void dense_sweep(const struct ot_operator *op, const double *v, double *s
 
 static void dense_apply_lanes(const struct ot_operator *op, const double *v, double *s)
 {
-    const struct part *part = &((const struct dense *)op->state)->by_rows;
+    const struct ot_block *part = &((const struct dense *)op->state)->by_rows;
     for (int64_t i = 0; i < part->n; i++) {
         const double *row = part->kernel + i * part->m;
         pack sum[4] = {0};
@@ -125,7 +133,7 @@ static void dense_apply_lanes(const struct ot_operator *op, const double *v, dou
 
 static void dense_adjoint_lanes(const struct ot_operator *op, const double *u, double *t)
 {
-    const struct part *part = &((const struct dense *)op->state)->by_columns;
+    const struct ot_block *part = &((const struct dense *)op->state)->by_columns;
     double *out = t + part->column * OT_LANES;
     memset(out, 0, (size_t)part->m * OT_LANES * sizeof *out);
     for (int64_t i = 0; i < part->n; i += ROWS) {
@@ -139,7 +147,7 @@ static void dense_adjoint_lanes(const struct ot_operator *op, const double *u, d
     }
 }
 
-static void absorb_part(struct part *part, const double *f, const double *g, double inverse)
+static void absorb_part(struct ot_block *part, const double *f, const double *g, double inverse)
 {
     for (int64_t i = 0; i < part->n; i++) {
         const double *cost = part->cost + i * part->m, *potential = g + part->column;
@@ -149,12 +157,45 @@ static void absorb_part(struct part *part, const double *f, const double *g, dou
     }
 }
 
+/* Compresses the kernel if few of its entries matter. Collective. */
+static void truncate_kernel(struct ot_operator *op)
+{
+    enum { FEW = 8 }; /* one in so many: gathers cost more per entry than rows */
+    struct dense *dense = op->state;
+    double *ones = dense->column_sum, *limit = dense->row_limit;
+    for (int64_t j = 0; j < op->m; j++)
+        ones[j] = 1.0;
+    dense_apply(op, ones, limit);
+    ot_gather_rows(op, limit);
+    double scale = op->truncate / lane_sum(op->n, limit);
+    ones = dense->all_rows;
+    for (int64_t i = 0; i < op->n; i++)
+        ones[i] = 1.0;
+    dense_adjoint(op, ones, dense->column_sum);
+    ot_gather_columns(op, dense->column_sum);
+    for (int64_t i = 0; i < op->n; i++)
+        limit[i] *= scale;
+    bool built = ot_lines_by_rows(&dense->row_lines, &dense->by_rows, limit, dense->column_sum);
+    int64_t verdict[2] = {built ? dense->row_lines.start[dense->row_lines.n] : 0, !built};
+    if (!dense->lone)
+        MPI_Allreduce(MPI_IN_PLACE, verdict, 2, MPI_INT64_T, MPI_SUM, op->comm);
+    if (verdict[1] > 0 || verdict[0] > op->n * op->m / FEW)
+        return;
+    int failed = !ot_lines_by_columns(&dense->column_lines, &dense->by_columns, limit, dense->column_sum);
+    if (!dense->lone)
+        MPI_Allreduce(MPI_IN_PLACE, &failed, 1, MPI_INT, MPI_MAX, op->comm);
+    op->truncated = !failed;
+}
+
 static void dense_absorb(struct ot_operator *op, const double *f, const double *g, double eps)
 {
     struct dense *dense = op->state;
+    op->truncated = false;
     absorb_part(&dense->by_rows, f, g, 1.0 / eps);
     if (!dense->lone)
         absorb_part(&dense->by_columns, f, g, 1.0 / eps);
+    if (op->truncate > 0.0)
+        truncate_kernel(op);
 }
 
 static double largest_difference(int64_t m, const double *g, const double *cost)
@@ -177,7 +218,7 @@ static double largest_difference(int64_t m, const double *g, const double *cost)
 
 static void dense_lse(const struct ot_operator *op, const double *g, double eps, double *out)
 {
-    const struct part *part = &((const struct dense *)op->state)->by_rows;
+    const struct ot_block *part = &((const struct dense *)op->state)->by_rows;
     double inverse = 1.0 / eps, term[CHUNK];
     for (int64_t i = 0; i < part->n; i++) {
         const double *cost = part->cost + i * part->m;
@@ -195,7 +236,7 @@ static void dense_lse(const struct ot_operator *op, const double *g, double eps,
 static void dense_lse_adjoint(const struct ot_operator *op, const double *f, double eps, double *out)
 {
     const struct dense *dense = op->state;
-    const struct part *part = &dense->by_columns;
+    const struct ot_block *part = &dense->by_columns;
     double inverse = 1.0 / eps, *most = dense->work, *sum = out + part->column;
     for (int64_t j = 0; j < part->m; j++) {
         most[j] = -INFINITY;
@@ -220,7 +261,7 @@ static void dense_lse_adjoint(const struct ot_operator *op, const double *f, dou
 static void dense_visit(const struct ot_operator *op, ot_visit_kernel visit, void *context)
 {
     const struct dense *dense = op->state;
-    const struct part *part = &dense->by_rows;
+    const struct ot_block *part = &dense->by_rows;
     for (int64_t i = 0; i < part->n; i++)
         visit(context, part->row + i, i * part->m, part->m, dense->columns, part->cost + i * part->m, part->kernel + i * part->m);
 }
@@ -259,7 +300,7 @@ static status transpose(const struct ot_operator *op, const double *by_rows, dou
 static status dense_column_sums(const struct ot_operator *op, const double *values, double *t)
 {
     const struct dense *dense = op->state;
-    const struct part *part = &dense->by_columns;
+    const struct ot_block *part = &dense->by_columns;
     double *moved = NULL, *ones = malloc(((size_t)op->n + 1) * sizeof *ones);
     if (!dense->lone)
         moved = malloc(((size_t)(part->n * part->m) + 1) * sizeof *moved);
@@ -290,10 +331,15 @@ static void dense_free(void *state)
     free(dense->by_rows.kernel);
     free(dense->columns);
     free(dense->work);
+    free(dense->row_limit);
+    free(dense->all_rows);
+    free(dense->column_sum);
+    ot_lines_free(&dense->row_lines);
+    ot_lines_free(&dense->column_lines);
     free(dense);
 }
 
-static status part_new(struct part *part)
+static status part_new(struct ot_block *part)
 {
     size_t entries = (size_t)(part->n * part->m) + 1;
     part->cost = malloc(entries * sizeof *part->cost);
@@ -303,19 +349,22 @@ static status part_new(struct part *part)
 
 static status dense_memory(struct dense *dense, const struct ot_operator *op)
 {
-    dense->by_rows = (struct part){.n = op->end_row - op->first_row, .m = op->m, .row = op->first_row};
+    dense->by_rows = (struct ot_block){.n = op->end_row - op->first_row, .m = op->m, .row = op->first_row};
     status s = part_new(&dense->by_rows);
     if (dense->lone)
         dense->by_columns = dense->by_rows;
     else {
-        dense->by_columns = (struct part){.n = op->n, .m = op->end_column - op->first_column, .column = op->first_column};
+        dense->by_columns = (struct ot_block){.n = op->n, .m = op->end_column - op->first_column, .column = op->first_column};
         if (s == MONGE_OK)
             s = part_new(&dense->by_columns);
     }
     dense->columns = malloc(((size_t)op->m + 1) * sizeof *dense->columns);
     dense->work = malloc(((size_t)op->m + 1) * sizeof *dense->work);
-    if (s == MONGE_OK && !(dense->columns && dense->work))
-        s = error_memory("a dense transport kernel", 12.0 * (double)op->m);
+    dense->row_limit = malloc(((size_t)op->n + 1) * sizeof *dense->row_limit);
+    dense->all_rows = malloc(((size_t)op->n + 1) * sizeof *dense->all_rows);
+    dense->column_sum = malloc(((size_t)op->m + 1) * sizeof *dense->column_sum);
+    if (s == MONGE_OK && !(dense->columns && dense->work && dense->row_limit && dense->all_rows && dense->column_sum))
+        s = error_memory("a dense transport kernel", 20.0 * (double)(op->n + op->m));
     return s;
 }
 
@@ -335,7 +384,7 @@ status ot_dense_new(struct ot_operator *op, const struct ot_problem *problem)
         return s;
     for (int64_t j = 0; j < op->m; j++)
         dense->columns[j] = (int32_t)j;
-    struct part *part = &dense->by_rows;
+    struct ot_block *part = &dense->by_rows;
     for (int64_t i = 0; i < part->n; i++)
         ot_pick(op->m, op->column_index, problem->cost + (op->row_index[part->row + i] - problem->row_first) * problem->m,
                 part->cost + i * op->m);

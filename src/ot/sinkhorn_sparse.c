@@ -1,5 +1,5 @@
 /* Sparse transport kernels (truncated costs): own rows and own columns as compressed rows, so that both applications gather.
- * Sums run along a row in order, with eight interleaved partial sums; int32 columns. */
+ * Sums run along a line in a fixed order; int32 columns. */
 #include <limits.h>
 #include <stdlib.h>
 
@@ -23,24 +23,11 @@ struct entry { /* on its way from the row's rank to the column's */
     double value;
 };
 
-static double gather_dot(int64_t n, const double *x, const int32_t *index, const double *v)
-{
-    double lane[8] = {0.0};
-    int64_t k = 0;
-    for (; k + 8 <= n; k += 8)
-        for (int l = 0; l < 8; l++)
-            lane[l] = fused_inline(x[k + l], v[index[k + l]], lane[l]);
-    double sum = ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
-    for (; k < n; k++)
-        sum = fused_inline(x[k], v[index[k]], sum);
-    return sum;
-}
-
 static void part_apply(const struct part *part, const double *v, double *s)
 {
     for (int64_t i = 0; i < part->n; i++) {
         int64_t k = part->start[i];
-        s[part->first + i] = gather_dot(part->start[i + 1] - k, part->kernel + k, part->index + k, v);
+        s[part->first + i] = ot_gather_dot(part->start[i + 1] - k, part->kernel + k, part->index + k, v);
     }
 }
 
