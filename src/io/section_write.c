@@ -418,8 +418,6 @@ static status make_file(const struct output *out)
 {
     status s = check_place(out->path);
     if (s == MONGE_OK)
-        s = tempfile_register(out->temporary);
-    if (s == MONGE_OK)
         s = create_temporary(out->temporary);
     if (s != MONGE_OK)
         return s;
@@ -490,7 +488,6 @@ static status publish(const struct output *out)
         return error_set(MONGE_IO, "%s: cannot be written (%s)", out->temporary, strerror(errno));
     if (rename(out->temporary, out->path) != 0)
         return error_set(MONGE_CANT_CREATE, "%s: cannot be created (%s)", out->path, strerror(errno));
-    tempfile_forget(out->temporary);
     return MONGE_OK;
 }
 
@@ -504,16 +501,17 @@ status section_write(struct section *section, const char *path)
     snprintf(out.temporary, sizeof out.temporary, "%.4100s.%d.tmp", path, (int)getpid());
     MPI_Bcast(out.temporary, sizeof out.temporary, MPI_CHAR, 0, section->comm);
     status s = plan(&out, rank);
+    if (s == MONGE_OK) /* on every rank: the launcher may kill some before they can clean up */
+        s = agree(section->comm, tempfile_register(out.temporary));
     if (s == MONGE_OK)
         s = agree(section->comm, rank == 0 ? make_file(&out) : MONGE_OK);
     if (s == MONGE_OK)
         s = fill_file(&out);
     if (s == MONGE_OK)
         s = agree(section->comm, rank == 0 ? publish(&out) : MONGE_OK);
-    if (s != MONGE_OK && rank == 0) {
+    if (s != MONGE_OK && rank == 0)
         unlink(out.temporary);
-        tempfile_forget(out.temporary);
-    }
+    tempfile_forget(out.temporary);
     output_free(&out);
     io_rate_stop(section->comm);
     return s;
