@@ -102,14 +102,16 @@ static status profile_new(struct profile *profile, const struct slide *slide, co
     *profile = (struct profile){.slide = slide, .sites = sites, .total = total};
     double *all = calloc(6 * own + 1, sizeof *all);
     status st = agree(sites->comm, all ? MONGE_OK : error_memory("the kernel fit", 48.0 * (double)own));
-    if (st)
+    if (st) {
+        free(all);
         return st;
+    }
     profile->start = all;
     profile->counted = all + own;
     profile->b = all + 2 * own;
     profile->f = all + 3 * own;
     profile->term = all + 4 * own;
-    double sum, tissue;
+    double sum = 0.0, tissue = 0.0;
     for (int64_t i = 0; i < sites->n_own; i++) {
         profile->counted[i] = 1.0;
         profile->start[i] = slide->kind[sites->first + i] == SITE_TISSUE ? total[i] : 0.0;
