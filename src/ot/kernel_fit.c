@@ -168,7 +168,7 @@ static status check_background(const struct slide *slide)
     if (background == 0)
         return error_set(MONGE_BAD_DATA,
                          "kernel fit: all %lld spots are tissue; the diffusion kernel is learnt from the background around "
-                         "the tissue: give the raw, unfiltered matrix with its tissue mask, or a measured kernel file",
+                         "the tissue: give the raw, unfiltered matrix with its tissue mask, or a measured kernel (--kernel FILE)",
                          (long long)tissue);
     if (background < (background + tissue) / 20)
         log_warn("only %.1f %% of the spots are background; the kernel fit is unreliable below 5 %%, 25 %% are recommended",

@@ -224,7 +224,7 @@ static status fit_kernel(struct correction *c)
     }
     status fault = kernel_fit_run(&c->fit, slide, &c->section->sites, c->total);
     if (fault)
-        return fault;
+        return c->section->source ? error_prefix("%s", c->section->source) : fault;
     if (!isnan(o->radius))
         c->fit.radius = o->radius;
     const struct kernel_parameters *a = &c->fit.with_ring, *b = &c->fit.without_ring, *t = &c->fit.parameters;
