@@ -9,7 +9,9 @@
 #include "monge/agree.h"
 #include "sinkhorn_parts.h"
 
-enum { TRUNCATED_ABSORB_AT = 2, LOG_STEPS = 2, STAGE_ITERATIONS = 100, RECOVERIES = 5 };
+enum { LOG_STEPS = 2, STAGE_ITERATIONS = 100, RECOVERIES = 5 };
+static const double STAGE_TOL = 1e-2;
+static const double TRUNCATED_ABSORB_AT = 2.0, STALE = 0.5; /* of |log u|: what was left out of the kernel grows by its square */
 
 const char *ot_outcome_text(enum ot_outcome outcome)
 {
@@ -152,59 +154,75 @@ static double largest_scaling(const struct ot_iteration *it)
     return largest;
 }
 
-/* After numbers have left the range: back to the absorbed potentials and through the log domain. */
-static bool recover(struct ot_iteration *it)
+/* One eps of the scaling. */
+struct stage {
+    double tol;
+    int64_t last;           /* count at which it ends anyhow */
+    struct ot_drift *drift; /* NULL but for the final stage of a balanced problem */
+    bool final;
+};
+
+enum verdict {
+    GO_ON,
+    RESTARTED, /* potentials and kernel are new: begin with a sweep */
+    OVER
+};
+
+/* After numbers have left the range, or the potentials have been moved: through the log domain, without relaxation. */
+static enum verdict restart(struct ot_iteration *it)
 {
-    if (++it->recoveries > RECOVERIES)
-        return false;
     ot_relaxation_start(&it->relaxation, &it->options);
     log_steps(it);
-    return true;
+    return RESTARTED;
 }
 
-/* Iterates at it->eps until the relative error is below tol or the count reaches `last`. Ends right after a sweep, with the errors of
- * that state. Sets the outcome. */
-static void run_stage(struct ot_iteration *it, double tol, int64_t last, struct ot_drift *drift)
+/* What follows from the errors after a sweep. Sets the outcome. Collective. */
+static enum verdict check(struct ot_iteration *it, const struct stage *stage, bool first)
+{
+    double largest = largest_scaling(it);
+    ot_measure(it);
+    double error = (it->err_row + it->err_col) / it->mass;
+    if (!(largest <= DBL_MAX && error <= DBL_MAX)) { /* the absorbed potentials are sound */
+        it->outcome = OT_NUMERICAL;
+        return it->count >= stage->last || ++it->recoveries > RECOVERIES ? OVER : restart(it);
+    }
+    it->outcome = error <= stage->tol ? OT_CONVERGED : OT_MAX_ITERATIONS;
+    bool stale = it->op.truncated && stage->final && largest > STALE; /* what was left out may have grown */
+    if ((it->outcome == OT_CONVERGED && !stale) || it->count >= stage->last)
+        return OVER;
+    if (stage->drift && ot_drift_stalled(stage->drift, it)) {
+        if (ot_drift_certifies(stage->drift, it)) {
+            it->outcome = OT_INFEASIBLE;
+            return OVER;
+        }
+        ot_drift_follow(stage->drift, it);
+        return restart(it);
+    }
+    if (!first) /* so that checks are equally far apart */
+        ot_relaxation_watch(&it->relaxation, error);
+    if (largest > (it->op.truncated ? TRUNCATED_ABSORB_AT : it->options.absorb_at) || (stale && it->outcome == OT_CONVERGED))
+        absorb(it);
+    ot_translate(it);
+    return GO_ON;
+}
+
+/* Iterates at it->eps. Ends right after a sweep, with the errors of that state; returns the number of sweeps. Collective. */
+static int64_t run_stage(struct ot_iteration *it, const struct stage *stage)
 {
     ot_side_eps(&it->rows, it->problem->reference, it->eps);
     ot_side_eps(&it->columns, it->problem->reference, it->eps);
-    ot_relaxation_start(&it->relaxation, &it->options);
-    it->op.truncate = fmin(it->options.truncate, 0.01 * tol);
-    log_steps(it);
-    bool balanced = isinf(it->rows.rho) && isinf(it->columns.rho);
+    it->op.truncate = fmin(it->options.truncate, 0.01 * stage->tol);
+    restart(it);
     for (int64_t k = 1;; k++) {
         it->op.sweep(&it->op, it->columns.scaling, it->rows.sum, row_half_step, it, it->rows.scaling, it->columns.sum);
         it->count++;
-        if (k % it->options.check_every == 0 || it->count >= last || (k == 1 && it->options.start_f)) {
-            double largest = largest_scaling(it);
-            ot_measure(it);
-            double error = (it->err_row + it->err_col) / it->mass;
-            it->outcome = error <= tol ? OT_CONVERGED : OT_MAX_ITERATIONS;
-            if (!(largest <= DBL_MAX && error <= DBL_MAX)) {
-                it->outcome = OT_NUMERICAL;
-                if (it->count >= last || !recover(it))
-                    return;
-                continue;
-            }
-            bool stale = it->op.truncated && largest > 0.5; /* left-out entries may have grown by e */
-            if ((it->outcome == OT_CONVERGED && !stale) || it->count >= last)
-                return;
-            if (drift && balanced && ot_drift_stalled(drift, it)) {
-                if (ot_drift_certifies(drift, it)) {
-                    it->outcome = OT_INFEASIBLE;
-                    return;
-                }
-                ot_drift_follow(drift, it);
-                ot_relaxation_start(&it->relaxation, &it->options);
-                log_steps(it);
-                continue;
-            }
-            ot_relaxation_watch(&it->relaxation, error);
-            if (largest > it->options.absorb_at || (stale && (it->outcome == OT_CONVERGED || largest > TRUNCATED_ABSORB_AT)))
-                absorb(it);
-            ot_translate(it);
-        }
-        column_half_step(it);
+        enum verdict verdict = GO_ON;
+        if (k == 1 || k % it->options.check_every == 0 || it->count >= stage->last)
+            verdict = check(it, stage, k == 1);
+        if (verdict == OVER)
+            return k;
+        if (verdict == GO_ON)
+            column_half_step(it);
     }
 }
 
@@ -227,23 +245,26 @@ static void set_start(struct ot_iteration *it)
     ot_update_rows_log(it);
 }
 
+/* Stages that are over at their first check are followed by larger steps of eps. */
 static void solve_stages(struct ot_iteration *it, struct ot_drift *drift)
 {
     const struct ot_options *o = &it->options;
-    double eps = it->problem->eps, start = o->eps_start;
+    double eps = it->problem->eps, start = o->eps_start, factor = o->eps_factor;
     if (isnan(start))
         start = o->start_f ? eps : it->op.largest;
-    if (o->start_f) {
-        it->eps = fmax(start, eps);
+    it->eps = fmax(start, eps);
+    if (o->start_f)
         set_start(it);
-    }
-    for (it->eps = fmax(start, eps); it->eps > eps; it->eps = fmax(eps, it->eps * o->eps_factor)) {
+    for (; it->eps > eps && it->count < o->max_iter; it->eps = fmax(eps, it->eps * factor)) {
         int64_t last = it->count + STAGE_ITERATIONS;
-        run_stage(it, 1e-2, last < o->max_iter ? last : o->max_iter, NULL);
+        struct stage stage = {.tol = STAGE_TOL, .last = last < o->max_iter ? last : o->max_iter};
+        factor = run_stage(it, &stage) == 1 ? factor * o->eps_factor : o->eps_factor;
         if (it->outcome != OT_NUMERICAL)
             collect_potentials(it);
     }
-    run_stage(it, o->tol, o->max_iter, drift);
+    it->eps = eps;
+    bool balanced = isinf(it->rows.rho) && isinf(it->columns.rho);
+    run_stage(it, &(struct stage){.tol = o->tol, .last = o->max_iter, .drift = balanced ? drift : NULL, .final = true});
 }
 
 static status iteration_new(struct ot_iteration *it, struct ot_drift *drift)

@@ -13,6 +13,7 @@ enum { ROWS = 8, CHUNK = 512 };
 
 /* Eight doubles, loaded from anywhere; on narrower machines the compiler splits it. */
 typedef double pack __attribute__((vector_size(64), aligned(8), may_alias));
+typedef int64_t bits __attribute__((vector_size(64), aligned(8), may_alias));
 
 struct dense {
     struct ot_block by_rows, by_columns; /* by_columns shares the arrays of by_rows on a lone rank */
@@ -198,22 +199,45 @@ static void dense_absorb(struct ot_operator *op, const double *f, const double *
         truncate_kernel(op);
 }
 
+/* max_j (g_j - cost_j). */
 static double largest_difference(int64_t m, const double *g, const double *cost)
 {
-    double lane[8];
-    for (int l = 0; l < 8; l++)
-        lane[l] = -INFINITY;
+    union {
+        pack values;
+        bits mask;
+    } most[4], next;
+    double largest = -INFINITY;
+    for (int k = 0; k < 4; k++)
+        for (int l = 0; l < 8; l++)
+            most[k].values[l] = -INFINITY;
     int64_t j = 0;
-    for (; j + 8 <= m; j += 8)
-        for (int l = 0; l < 8; l++) {
-            double x = g[j + l] - cost[j + l];
-            lane[l] = x > lane[l] ? x : lane[l];
+    for (; j + 32 <= m; j += 32)
+        for (int k = 0; k < 4; k++) {
+            next.values = *(const pack *)(g + j + 8 * k) - *(const pack *)(cost + j + 8 * k);
+            bits greater = next.values > most[k].values;
+            most[k].mask = (next.mask & greater) | (most[k].mask & ~greater);
         }
+    for (int k = 0; k < 4; k++)
+        for (int l = 0; l < 8; l++)
+            largest = fmax(largest, most[k].values[l]);
     for (; j < m; j++)
-        lane[0] = fmax(lane[0], g[j] - cost[j]);
-    for (int l = 1; l < 8; l++)
-        lane[0] = fmax(lane[0], lane[l]);
-    return lane[0];
+        largest = fmax(largest, g[j] - cost[j]);
+    return largest;
+}
+
+/* Sum of a full chunk or less. */
+static double sum_chunk(int64_t n, const double *x)
+{
+    pack sum[4] = {0};
+    int64_t j = 0;
+    for (; j + 32 <= n; j += 32)
+        for (int k = 0; k < 4; k++)
+            sum[k] += *(const pack *)(x + j + 8 * k);
+    pack all = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    double total = ((all[0] + all[4]) + (all[1] + all[5])) + ((all[2] + all[6]) + (all[3] + all[7]));
+    for (; j < n; j++)
+        total += x[j];
+    return total;
 }
 
 static void dense_lse(const struct ot_operator *op, const double *g, double eps, double *out)
@@ -227,9 +251,29 @@ static void dense_lse(const struct ot_operator *op, const double *g, double eps,
             int64_t count = part->m - j < CHUNK ? part->m - j : CHUNK;
             for (int64_t k = 0; k < count; k++)
                 term[k] = exp_inline((g[j + k] - cost[j + k] - most) * inverse);
-            sum += lane_sum(count, term);
+            sum += sum_chunk(count, term);
         }
         out[part->row + i] = fused_inline(most, inverse, log_inline(sum));
+    }
+}
+
+static inline double larger(double x, double y)
+{
+    return x > y ? x : y;
+}
+
+/* Adds four rows to running log-sum-exps of m columns, most[j] + log sum[j] (in the units of eps): each entry is read from memory once. */
+static void lse_four(int64_t m, const double *const row[4], const double f[4], double inverse, double *restrict most, double *restrict sum)
+{
+    const double *c0 = row[0], *c1 = row[1], *c2 = row[2], *c3 = row[3], f0 = f[0], f1 = f[1], f2 = f[2], f3 = f[3];
+    for (int64_t j = 0; j < m; j++) {
+        double x0 = f0 - c0[j], x1 = f1 - c1[j], x2 = f2 - c2[j], x3 = f3 - c3[j], before = most[j];
+        double now = larger(larger(larger(x0, x1), larger(x2, x3)), before);
+        double shift = now > -DBL_MAX ? now : 0.0; /* no allowed pair yet: all terms are exp(-infinity) */
+        double terms = (exp_inline((x0 - shift) * inverse) + exp_inline((x1 - shift) * inverse)) +
+                       (exp_inline((x2 - shift) * inverse) + exp_inline((x3 - shift) * inverse));
+        sum[j] = fused_inline(sum[j], exp_inline((before - shift) * inverse), terms);
+        most[j] = now;
     }
 }
 
@@ -242,17 +286,15 @@ static void dense_lse_adjoint(const struct ot_operator *op, const double *f, dou
         most[j] = -INFINITY;
         sum[j] = 0.0;
     }
-    for (int64_t i = 0; i < part->n; i++) {
-        const double *cost = part->cost + i * part->m;
-        for (int64_t j = 0; j < part->m; j++) {
-            double x = f[i] - cost[j];
-            most[j] = x > most[j] ? x : most[j];
+    for (int64_t i = 0; i < part->n; i += 4) {
+        const double *row[4];
+        double potential[4];
+        for (int64_t k = 0; k < 4; k++) { /* past the end: a row that weighs nothing */
+            bool inside = i + k < part->n;
+            row[k] = part->cost + (inside ? i + k : i) * part->m;
+            potential[k] = inside ? f[i + k] : -(double)INFINITY;
         }
-    }
-    for (int64_t i = 0; i < part->n; i++) {
-        const double *cost = part->cost + i * part->m;
-        for (int64_t j = 0; j < part->m; j++)
-            sum[j] += exp_inline((f[i] - cost[j] - most[j]) * inverse);
+        lse_four(part->m, row, potential, inverse, most, sum);
     }
     for (int64_t j = 0; j < part->m; j++)
         sum[j] = fused_inline(most[j], inverse, log_inline(sum[j]));
