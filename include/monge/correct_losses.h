@@ -20,7 +20,7 @@
 enum moran_form {
     MORAN_REWARD, /* - I_g: the seed's; rewards blur */
     MORAN_LIMIT,  /* - min(I_g, I_g of the input): no reward above the input's own */
-    MORAN_TARGET  /* (I_g - I_g of a reference)^2; genes whose target is NaN count nothing */
+    MORAN_TARGET  /* (I_g - I_g of a reference)^2; in this and the one above a gene whose reference is NaN counts nothing */
 };
 
 struct loss_weights {

@@ -84,7 +84,8 @@ struct map_options {
     bool exposure_readout;
 };
 /* Collective over kernel->sites->comm. One batch: x, mu [own sites x lanes] (mu 0 outside tissue), pi [lanes][n_components] or NULL.
- * On return c: readout (plan column sums, not yet rescaled), b: sources, f: last forward. `work`: 6 x own sites x lanes. */
+ * On return c: readout (plan column sums, not yet rescaled), b: sources, f: last forward. `work`: 6 x own sites x lanes; on
+ * return H lies at work + 2 x own sites x lanes. */
 status map_solve_f64(const struct kernel *kernel, const struct map_options *options, int lanes, const double *pi, const double *e,
                      const double *x, const double *mu, double *b, double *f, double *c, double *work);
 status map_solve_f32(const struct kernel *kernel, const struct map_options *options, int lanes, const double *pi, const float *e,

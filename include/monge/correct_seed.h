@@ -19,7 +19,7 @@ struct seed_options {
     int training_steps;          /* 120; 0: q by Moran's I, untrained */
     int solve_every;             /* 0: plans are solved after training only; k: also in every k-th training step */
     int max_iterations;          /* 1000, of Sinkhorn */
-    double tolerance;            /* 1e-9, marginal error of a plan relative to its mass */
+    double tolerance;            /* 1e-6, marginal error of a plan relative to its mass */
     double learning_rate;        /* .03 */
     double steepness;            /* 50, of the soft threshold */
     double strength;             /* 1, r at the start */

@@ -62,7 +62,7 @@ struct ot_options {
     int check_every;   /* 10 */
     double absorb_at;  /* 50: largest |log u|, |log v| before they are absorbed into the potentials */
     double relax;      /* NAN: estimated; otherwise the factor omega in (0, 2) */
-    double truncate;   /* 1e-10: dense kernel entries below truncate a_i b_j / mass are left out while they are few; 0: never */
+    double truncate; /* 1e-10: share of the mass that may be left out of a dense kernel to make it sparse (at most tol / 100 is); 0: none */
     const double *start_f, *start_g; /* potentials to start from (n, m, same on all ranks; not finite = unknown), or NULL */
 };
 struct ot_options ot_options_default(void);
@@ -135,7 +135,7 @@ status ot_backward(const struct ot_problem *problem, const struct ot_result *res
                    ot_cost_gradient cost_gradient, void *context, struct ot_gradient *gradient);
 
 /* Collective. Runs exactly `steps` plain log-domain iterations from f = 0 (g first, then f), calls `loss` on the plan then reached,
- * and differentiates through them all in reverse. Balanced problems. result holds that plan's potentials without a change of gauge. */
+ * and differentiates through them all in reverse. Balanced problems. result describes that plan. */
 status ot_unrolled(const struct ot_problem *problem, int64_t steps, ot_loss_gradient loss, ot_cost_gradient cost_gradient, void *context,
                    struct ot_result *result, struct ot_gradient *gradient);
 

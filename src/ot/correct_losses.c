@@ -106,17 +106,19 @@ status losses_begin(struct losses *losses)
 
 static double moran_term(enum moran_form form, double index, double reference, double *by_index)
 {
+    *by_index = 0.0;
+    if (form == MORAN_REWARD) {
+        *by_index = -1.0;
+        return -index;
+    }
+    if (isnan(reference))
+        return 0.0;
     if (form == MORAN_LIMIT) {
         *by_index = index < reference ? -1.0 : 0.0;
         return -fmin(index, reference);
     }
-    if (form == MORAN_TARGET) {
-        bool given = !isnan(reference);
-        *by_index = given ? 2.0 * (index - reference) : 0.0;
-        return given ? (index - reference) * (index - reference) : 0.0;
-    }
-    *by_index = -1.0;
-    return -index;
+    *by_index = 2.0 * (index - reference);
+    return (index - reference) * (index - reference);
 }
 
 static double reference_of(const struct loss_batch *batch, int gene)

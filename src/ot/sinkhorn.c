@@ -10,6 +10,8 @@
 #include "sinkhorn_parts.h"
 
 enum { LOG_STEPS = 2, STAGE_ITERATIONS = 100, RECOVERIES = 5 };
+static const double STAGE_TOL = 1e-2;
+static const double TRUNCATED_ABSORB_AT = 2.0, STALE = 0.5; /* of |log u|: what was left out of the kernel grows by its square */
 
 const char *ot_outcome_text(enum ot_outcome outcome)
 {
@@ -37,7 +39,7 @@ struct ot_options ot_options_default(void)
                                .truncate = 1e-10};
 }
 
-static status check_options(const struct ot_options *o)
+status ot_check_options(const struct ot_options *o)
 {
     if (!(o->tol > 0.0) || o->max_iter < 1 || o->check_every < 1 || !(o->absorb_at > 0.0 && o->absorb_at <= 300.0))
         return error_set(MONGE_USAGE, "transport: need tol > 0, max_iter >= 1, check_every >= 1, absorb_at in (0, 300]");
@@ -55,7 +57,7 @@ static void set_potential(struct ot_side *side, double eps)
         side->potential[i] = eps * fused_inline(-side->tau, side->sum[i], side->alpha[i]);
 }
 
-static void update_rows_log(struct ot_iteration *it)
+void ot_update_rows_log(struct ot_iteration *it)
 {
     it->op.lse(&it->op, it->columns.potential, it->eps, it->rows.sum);
     set_potential(&it->rows, it->eps);
@@ -69,7 +71,7 @@ static void update_columns_log(struct ot_iteration *it)
     ot_gather_columns(&it->op, it->columns.potential);
 }
 
-static void rebuild(struct ot_iteration *it)
+void ot_rebuild(struct ot_iteration *it)
 {
     ot_side_reset(&it->rows, it->eps);
     ot_side_reset(&it->columns, it->eps);
@@ -81,16 +83,25 @@ static void log_steps(struct ot_iteration *it)
 {
     for (int k = 0; k < LOG_STEPS; k++) {
         update_columns_log(it);
-        update_rows_log(it);
+        ot_update_rows_log(it);
         it->count++;
     }
     ot_side_reset(&it->rows, it->eps);
     ot_side_reset(&it->columns, it->eps);
     ot_translate(it);
-    rebuild(it);
+    ot_rebuild(it);
 }
 
-/* Moves the scalings into the potentials; the columns' sums follow the new kernel. */
+/* Moves the scalings into the potentials, whole on all ranks; the kernel stays behind. Collective. */
+static void collect_potentials(struct ot_iteration *it)
+{
+    ot_side_absorb(&it->rows, it->eps);
+    ot_side_absorb(&it->columns, it->eps);
+    ot_gather_rows(&it->op, it->rows.potential);
+    ot_gather_columns(&it->op, it->columns.potential);
+}
+
+/* The same with a new kernel, which the sums follow. Collective. */
 static void absorb(struct ot_iteration *it)
 {
     struct ot_side *columns = &it->columns;
@@ -99,11 +110,8 @@ static void absorb(struct ot_iteration *it)
     struct ot_side *rows = &it->rows;
     for (int64_t i = rows->first; i < rows->end; i++)
         rows->sum[i] *= rows->scaling[i];
-    ot_side_absorb(rows, it->eps);
-    ot_side_absorb(columns, it->eps);
-    ot_gather_rows(&it->op, rows->potential);
-    ot_gather_columns(&it->op, columns->potential);
-    rebuild(it);
+    collect_potentials(it);
+    ot_rebuild(it);
 }
 
 static void row_half_step(void *context, int64_t first, int64_t end)
@@ -118,8 +126,7 @@ static void column_half_step(struct ot_iteration *it)
     ot_gather_columns(&it->op, it->columns.scaling);
 }
 
-/* Errors of both sides and the mass, at the state after a sweep. Collective. */
-static void measure(struct ot_iteration *it)
+void ot_measure(struct ot_iteration *it)
 {
     struct ot_side *rows = &it->rows, *columns = &it->columns;
     ot_side_residual(rows);
@@ -147,51 +154,75 @@ static double largest_scaling(const struct ot_iteration *it)
     return largest;
 }
 
-/* After numbers have left the range: back to the absorbed potentials and through the log domain. */
-static bool recover(struct ot_iteration *it)
+/* One eps of the scaling. */
+struct stage {
+    double tol;
+    int64_t last;           /* count at which it ends anyhow */
+    struct ot_drift *drift; /* NULL but for the final stage of a balanced problem */
+    bool final;
+};
+
+enum verdict {
+    GO_ON,
+    RESTARTED, /* potentials and kernel are new: begin with a sweep */
+    OVER
+};
+
+/* After numbers have left the range, or the potentials have been moved: through the log domain, without relaxation. */
+static enum verdict restart(struct ot_iteration *it)
 {
-    if (++it->recoveries > RECOVERIES)
-        return false;
     ot_relaxation_start(&it->relaxation, &it->options);
     log_steps(it);
-    return true;
+    return RESTARTED;
 }
 
-/* Iterates at it->eps until the relative error is below tol or the count reaches `last`. Ends right after a sweep, with the errors of
- * that state. Sets the outcome. */
-static void run_stage(struct ot_iteration *it, double tol, int64_t last, struct ot_feasibility *feasibility)
+/* What follows from the errors after a sweep. Sets the outcome. Collective. */
+static enum verdict check(struct ot_iteration *it, const struct stage *stage, bool first)
+{
+    double largest = largest_scaling(it);
+    ot_measure(it);
+    double error = (it->err_row + it->err_col) / it->mass;
+    if (!(largest <= DBL_MAX && error <= DBL_MAX)) { /* the absorbed potentials are sound */
+        it->outcome = OT_NUMERICAL;
+        return it->count >= stage->last || ++it->recoveries > RECOVERIES ? OVER : restart(it);
+    }
+    it->outcome = error <= stage->tol ? OT_CONVERGED : OT_MAX_ITERATIONS;
+    bool stale = it->op.truncated && stage->final && largest > STALE; /* what was left out may have grown */
+    if ((it->outcome == OT_CONVERGED && !stale) || it->count >= stage->last)
+        return OVER;
+    if (stage->drift && ot_drift_stalled(stage->drift, it)) {
+        if (ot_drift_certifies(stage->drift, it)) {
+            it->outcome = OT_INFEASIBLE;
+            return OVER;
+        }
+        ot_drift_follow(stage->drift, it);
+        return restart(it);
+    }
+    if (!first) /* so that checks are equally far apart */
+        ot_relaxation_watch(&it->relaxation, error);
+    if (largest > (it->op.truncated ? TRUNCATED_ABSORB_AT : it->options.absorb_at) || (stale && it->outcome == OT_CONVERGED))
+        absorb(it);
+    ot_translate(it);
+    return GO_ON;
+}
+
+/* Iterates at it->eps. Ends right after a sweep, with the errors of that state; returns the number of sweeps. Collective. */
+static int64_t run_stage(struct ot_iteration *it, const struct stage *stage)
 {
     ot_side_eps(&it->rows, it->problem->reference, it->eps);
     ot_side_eps(&it->columns, it->problem->reference, it->eps);
-    ot_relaxation_start(&it->relaxation, &it->options);
-    log_steps(it);
-    bool balanced = isinf(it->rows.rho) && isinf(it->columns.rho);
+    it->op.truncate = fmin(it->options.truncate, 0.01 * stage->tol);
+    restart(it);
     for (int64_t k = 1;; k++) {
         it->op.sweep(&it->op, it->columns.scaling, it->rows.sum, row_half_step, it, it->rows.scaling, it->columns.sum);
         it->count++;
-        if (k % it->options.check_every == 0 || it->count >= last) {
-            double largest = largest_scaling(it);
-            measure(it);
-            double error = (it->err_row + it->err_col) / it->mass;
-            it->outcome = error <= tol ? OT_CONVERGED : OT_MAX_ITERATIONS;
-            if (!(largest <= DBL_MAX && error <= DBL_MAX)) {
-                it->outcome = OT_NUMERICAL;
-                if (it->count >= last || !recover(it))
-                    return;
-                continue;
-            }
-            if (it->outcome == OT_CONVERGED || it->count >= last)
-                return;
-            if (feasibility && balanced && ot_feasibility_refuted(feasibility, it)) {
-                it->outcome = OT_INFEASIBLE;
-                return;
-            }
-            ot_relaxation_watch(&it->relaxation, error);
-            if (largest > it->options.absorb_at)
-                absorb(it);
-            ot_translate(it);
-        }
-        column_half_step(it);
+        enum verdict verdict = GO_ON;
+        if (k == 1 || k % it->options.check_every == 0 || it->count >= stage->last)
+            verdict = check(it, stage, k == 1);
+        if (verdict == OVER)
+            return k;
+        if (verdict == GO_ON)
+            column_half_step(it);
     }
 }
 
@@ -211,33 +242,38 @@ static void set_start(struct ot_iteration *it)
     for (int64_t j = 0; j < it->columns.n; j++)
         if (!(fabs(it->columns.potential[j]) < 1e200))
             it->columns.potential[j] = 0.0;
-    update_rows_log(it);
+    ot_update_rows_log(it);
 }
 
-static void solve_stages(struct ot_iteration *it, struct ot_feasibility *feasibility)
+/* Stages that are over at their first check are followed by larger steps of eps. */
+static void solve_stages(struct ot_iteration *it, struct ot_drift *drift)
 {
     const struct ot_options *o = &it->options;
-    double eps = it->problem->eps, start = o->eps_start;
+    double eps = it->problem->eps, start = o->eps_start, factor = o->eps_factor;
     if (isnan(start))
         start = o->start_f ? eps : it->op.largest;
-    if (o->start_f) {
-        it->eps = fmax(start, eps);
+    it->eps = fmax(start, eps);
+    if (o->start_f)
         set_start(it);
-    }
-    for (it->eps = fmax(start, eps); it->eps > eps; it->eps = fmax(eps, it->eps * o->eps_factor)) {
+    for (; it->eps > eps && it->count < o->max_iter; it->eps = fmax(eps, it->eps * factor)) {
         int64_t last = it->count + STAGE_ITERATIONS;
-        run_stage(it, 1e-2, last < o->max_iter ? last : o->max_iter, NULL);
+        struct stage stage = {.tol = STAGE_TOL, .last = last < o->max_iter ? last : o->max_iter};
+        factor = run_stage(it, &stage) == 1 ? factor * o->eps_factor : o->eps_factor;
+        if (it->outcome != OT_NUMERICAL)
+            collect_potentials(it);
     }
-    run_stage(it, o->tol, o->max_iter, feasibility);
+    it->eps = eps;
+    bool balanced = isinf(it->rows.rho) && isinf(it->columns.rho);
+    run_stage(it, &(struct stage){.tol = o->tol, .last = o->max_iter, .drift = balanced ? drift : NULL, .final = true});
 }
 
-static status iteration_new(struct ot_iteration *it, struct ot_feasibility *feasibility)
+static status iteration_new(struct ot_iteration *it, struct ot_drift *drift)
 {
     status s = ot_side_new(&it->rows, it->op.n, it->op.first_row, it->op.end_row);
     if (s == MONGE_OK)
         s = ot_side_new(&it->columns, it->op.m, it->op.first_column, it->op.end_column);
     if (s == MONGE_OK)
-        s = ot_feasibility_new(feasibility, &it->op);
+        s = ot_drift_new(drift, &it->op);
     if (s != MONGE_OK)
         return s;
     ot_side_weights(&it->rows, it->op.row_index, it->problem->a, it->problem->rho1);
@@ -248,14 +284,14 @@ static status iteration_new(struct ot_iteration *it, struct ot_feasibility *feas
 status ot_solve(const struct ot_problem *problem, const struct ot_options *options, struct ot_result *result)
 {
     struct ot_iteration it = {.problem = problem, .options = options ? *options : ot_options_default(), .eps = problem->eps};
-    struct ot_feasibility feasibility = {.drift = NULL};
+    struct ot_drift drift = {.base = NULL};
     *result = (struct ot_result){.n = 0};
-    status s = check_options(&it.options);
+    status s = ot_check_options(&it.options);
     if (s == MONGE_OK)
         s = ot_operator_new(&it.op, problem);
     if (s != MONGE_OK)
         return s;
-    s = iteration_new(&it, &feasibility);
+    s = iteration_new(&it, &drift);
     if (s == MONGE_OK)
         s = ot_result_new(result, problem->n, problem->m);
     if (it.op.size > 1)
@@ -264,12 +300,12 @@ status ot_solve(const struct ot_problem *problem, const struct ot_options *optio
         if (it.op.isolated)
             it.outcome = OT_INFEASIBLE;
         else if (it.op.n > 0 && it.op.m > 0)
-            solve_stages(&it, &feasibility);
+            solve_stages(&it, &drift);
         s = ot_result_fill(&it, result);
     }
     if (s != MONGE_OK)
         ot_result_free(result);
-    ot_feasibility_free(&feasibility);
+    ot_drift_free(&drift);
     ot_side_free(&it.rows);
     ot_side_free(&it.columns);
     ot_operator_free(&it.op);

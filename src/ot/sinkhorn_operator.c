@@ -209,20 +209,41 @@ void ot_operator_free(struct ot_operator *op)
     *op = (struct ot_operator){.comm = MPI_COMM_NULL};
 }
 
-static void gather(const struct ot_operator *op, const struct ot_share *share, double *x)
+static void gather(const struct ot_operator *op, const struct ot_share *share, MPI_Datatype type, double *x)
 {
     if (op->size > 1)
-        MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, x, share->count, share->first, MPI_DOUBLE, op->comm);
+        MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, x, share->count, share->first, type, op->comm);
+}
+
+static void gather_lanes(const struct ot_operator *op, const struct ot_share *share, double *x)
+{
+    if (op->size == 1)
+        return;
+    MPI_Datatype lanes;
+    MPI_Type_contiguous(OT_LANES, MPI_DOUBLE, &lanes);
+    MPI_Type_commit(&lanes);
+    gather(op, share, lanes, x);
+    MPI_Type_free(&lanes);
 }
 
 void ot_gather_rows(const struct ot_operator *op, double *x)
 {
-    gather(op, &op->rows, x);
+    gather(op, &op->rows, MPI_DOUBLE, x);
 }
 
 void ot_gather_columns(const struct ot_operator *op, double *x)
 {
-    gather(op, &op->columns, x);
+    gather(op, &op->columns, MPI_DOUBLE, x);
+}
+
+void ot_gather_row_lanes(const struct ot_operator *op, double *x)
+{
+    gather_lanes(op, &op->rows, x);
+}
+
+void ot_gather_column_lanes(const struct ot_operator *op, double *x)
+{
+    gather_lanes(op, &op->columns, x);
 }
 
 void ot_sweep_plain(const struct ot_operator *op, const double *v, double *s, ot_half_step half, void *context, double *u, double *t)

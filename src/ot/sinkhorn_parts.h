@@ -13,6 +13,8 @@
 #include "monge/sinkhorn.h"
 #include "monge/vector_math.h"
 
+enum { OT_LANES = 8 }; /* right-hand sides iterated together */
+
 struct ot_share {
     int *first; /* ranks + 1 */
     int *count; /* ranks */
@@ -32,16 +34,21 @@ struct ot_operator {
     struct ot_share rows, columns;
     int64_t first_row, end_row, first_column, end_column; /* own ranges */
     int64_t entries;                                      /* own entries by rows */
-    bool isolated;                                        /* a row or column that must have mass has no allowed pair */
-    double smallest, largest;                             /* finite costs, all ranks */
+    double truncate;          /* relative size of the entries absorb may leave out; 0: none (set by the solver) */
+    bool truncated;           /* whether the last absorb did */
+    bool isolated;            /* a row or column that must have mass has no allowed pair */
+    double smallest, largest; /* finite costs, all ranks */
     void *state;
-    /* kernel_ij = exp((f_i + g_j - M_ij)/eps) */
+    /* kernel_ij = exp((f_i + g_j - M_ij)/eps). Collective. */
     void (*absorb)(struct ot_operator *op, const double *f, const double *g, double eps);
     /* s = kernel v (own rows), then half(own rows in portions), then t = kernel' u (own columns): one iteration but for the columns'
      * half step, in one pass over the kernel where possible. Collective: completes u. */
     void (*sweep)(const struct ot_operator *op, const double *v, double *s, ot_half_step half, void *context, double *u, double *t);
     void (*apply)(const struct ot_operator *op, const double *v, double *s);
     void (*adjoint)(const struct ot_operator *op, const double *u, double *t);
+    /* The same for OT_LANES vectors at once, lane fastest. */
+    void (*apply_lanes)(const struct ot_operator *op, const double *v, double *s);
+    void (*adjoint_lanes)(const struct ot_operator *op, const double *u, double *t);
     /* out_i = log sum_j exp((g_j - M_ij)/eps), own rows; and the same for own columns with f */
     void (*lse)(const struct ot_operator *op, const double *g, double eps, double *out);
     void (*lse_adjoint)(const struct ot_operator *op, const double *f, double eps, double *out);
@@ -61,6 +68,8 @@ status ot_sparse_new(struct ot_operator *op, const struct ot_problem *problem);
 
 void ot_gather_rows(const struct ot_operator *op, double *x);
 void ot_gather_columns(const struct ot_operator *op, double *x);
+void ot_gather_row_lanes(const struct ot_operator *op, double *x);
+void ot_gather_column_lanes(const struct ot_operator *op, double *x);
 
 /* apply, half step, adjoint: the sweep of operators without a fused one. */
 void ot_sweep_plain(const struct ot_operator *op, const double *v, double *s, ot_half_step half, void *context, double *u, double *t);
@@ -68,6 +77,29 @@ void ot_sweep_plain(const struct ot_operator *op, const double *v, double *s, ot
 /* out[k] = full[index[k]] and its inverse. */
 void ot_pick(int64_t n, const int64_t *index, const double *full, double *out);
 void ot_scatter(int64_t n, const int64_t *index, const double *x, double *full);
+
+/* Compressed lines of a kernel: line first + i has entries start[i] .. start[i + 1]. */
+struct ot_lines {
+    int64_t n, first;
+    int64_t *start; /* n + 1 */
+    int32_t *index; /* the other side, ascending */
+    double *value;
+    int64_t room; /* entries allocated */
+};
+/* Sum of x_k v[index_k] in an order fixed by n. */
+double ot_gather_dot(int64_t n, const double *x, const int32_t *index, const double *v);
+void ot_lines_apply(const struct ot_lines *lines, const double *v, double *s);
+void ot_lines_free(struct ot_lines *lines);
+
+/* A dense block of rows row .. row + n and columns column .. column + m. */
+struct ot_block {
+    int64_t n, m, row, column;
+    double *cost;   /* n x m */
+    double *kernel; /* n x m */
+};
+/* The entries above row_limit_i column_sum_j, by rows or by columns of the block. False if memory is short. */
+bool ot_lines_by_rows(struct ot_lines *lines, const struct ot_block *block, const double *row_limit, const double *column_sum);
+bool ot_lines_by_columns(struct ot_lines *lines, const struct ot_block *block, const double *row_limit, const double *column_sum);
 
 /* One side (rows or columns) of an iteration. Scalings u = exp(log_scaling) sit on top of the absorbed potential; the update is
  * log u <- alpha - (1 - tau) f/eps - tau log s, tau = rho/(rho + eps), from f = eps (alpha - tau log S). */
@@ -103,6 +135,9 @@ void ot_side_residual(struct ot_side *side);
 /* Largest |log u| of the own range; infinity if one is not finite. */
 double ot_side_largest(const struct ot_side *side);
 
+/* MONGE_USAGE for options outside their domain. */
+status ot_check_options(const struct ot_options *options);
+
 /* Over-relaxation: watches the error at each check and chooses omega (sinkhorn_relax.c). */
 struct ot_relaxation {
     bool fixed;
@@ -134,22 +169,51 @@ status ot_result_fill(struct ot_iteration *it, struct ot_result *result);
 /* Allocates the arrays, all zero. */
 status ot_result_new(struct ot_result *result, int64_t n, int64_t m);
 
+/* The plan of a result as the operator's kernel; f [op->n], g [op->m] receive the potentials of P = exp((f + g - M)/eps). */
+void ot_absorb_plan(struct ot_operator *op, const struct ot_problem *problem, const struct ot_result *result, double *f, double *g);
+
+/* Errors of both sides and the mass at the present scalings and sums. Collective. */
+void ot_measure(struct ot_iteration *it);
+
 /* Shifts an unbalanced solution by the constant (f + c, g - c) that maximises the dual (Sejourne et al. 2022); both potentials whole,
  * scalings 1 or not. Collective. */
 void ot_translate(struct ot_iteration *it);
 
-/* Proof that no plan exists (sinkhorn_feasible.c). It watches the error; when that stalls, the drift of the potentials is tried as a
- * certificate: with d the drift of g and c_i = -max_j d_j over the pairs of row i, any plan has <c,a> + <d,b> <= 0 (Farkas). */
-struct ot_feasibility {
-    double best_error; /* when the window began */
+/* f of the rows from g through the log domain, whole on all ranks. Collective. */
+void ot_update_rows_log(struct ot_iteration *it);
+
+/* Scalings 1 and the kernel of the present potentials. Collective. */
+void ot_rebuild(struct ot_iteration *it);
+
+/* Balanced problems whose error stands still (sinkhorn_drift.c). */
+struct ot_drift {
+    double best_error;   /* of the windows before */
+    double window_error; /* best of this one */
     int64_t window_end;
-    double *drift; /* m: g when the window began, then its change */
-    double *need;  /* n */
-    double *whole; /* m */
+    double *base;      /* m: g when the window began */
+    double *direction; /* m: its change over the last window */
+    double *most;      /* n */
 };
-status ot_feasibility_new(struct ot_feasibility *feasibility, const struct ot_operator *op);
-void ot_feasibility_free(struct ot_feasibility *feasibility);
-/* Collective. True if infeasibility is proved. */
-bool ot_feasibility_refuted(struct ot_feasibility *feasibility, struct ot_iteration *it);
+status ot_drift_new(struct ot_drift *drift, const struct ot_operator *op);
+void ot_drift_free(struct ot_drift *drift);
+
+/* Collective. At the end of a window takes the drift; true if the error has not decreased. */
+bool ot_drift_stalled(struct ot_drift *drift, struct ot_iteration *it);
+/* Collective. Whether the drift proves that no plan exists. */
+bool ot_drift_certifies(struct ot_drift *drift, const struct ot_iteration *it);
+/* Collective. Moves the potentials along the drift to the best value of the dual; scalings and kernel are to be rebuilt. */
+void ot_drift_follow(struct ot_drift *drift, struct ot_iteration *it);
+
+/* A row in the caller's numbering, for the callbacks of gradients. */
+struct ot_row {
+    int64_t *columns; /* m */
+    double *values;   /* m */
+};
+status ot_row_new(struct ot_row *row, int64_t m);
+void ot_row_free(struct ot_row *row);
+void ot_row_columns(struct ot_row *row, const struct ot_operator *op, int64_t count, const int32_t *columns);
+
+/* Allocates the arrays, all zero. */
+status ot_gradient_new(struct ot_gradient *gradient, int64_t n, int64_t m);
 
 #endif

@@ -6,6 +6,9 @@
  * below its best value the relation above gives a better eta from the rate observed. */
 #include "sinkhorn_parts.h"
 
+/* A smaller 1 - eta is not contraction but drift: at small eps the error stands still while potentials move until other pairs matter. */
+static const double LEAST_GAP = 1e-5;
+
 void ot_relaxation_start(struct ot_relaxation *relaxation, const struct ot_options *options)
 {
     bool fixed = !isnan(options->relax);
@@ -38,7 +41,7 @@ void ot_relaxation_watch(struct ot_relaxation *r, double error)
         return;
     r->last_rate = rate;
     double product = r->omega - 1.0 + rate, eta = product * product / (r->omega * r->omega * rate);
-    if (!(eta < 1.0) || !(fabs(rate - last_rate) < 0.02 * (1.0 - rate)))
+    if (!(1.0 - eta > LEAST_GAP) || !(fabs(rate - last_rate) < 0.02 * (1.0 - rate)))
         return;
     r->omega = fmax(r->omega, 2.0 / (1.0 + sqrt(1.0 - eta)));
     r->last_rate = NAN; /* judge the new factor by new checks */

@@ -180,6 +180,18 @@ status ot_result_fill(struct ot_iteration *it, struct ot_result *result)
     return MONGE_OK;
 }
 
+void ot_absorb_plan(struct ot_operator *op, const struct ot_problem *problem, const struct ot_result *result, double *f, double *g)
+{
+    bool ab = problem->reference == OT_REFERENCE_AB;
+    ot_pick(op->n, op->row_index, result->f, f);
+    ot_pick(op->m, op->column_index, result->g, g);
+    for (int64_t i = 0; ab && i < op->n; i++)
+        f[i] += problem->eps * log_inline(problem->a[op->row_index[i]]);
+    for (int64_t j = 0; ab && j < op->m; j++)
+        g[j] += problem->eps * log_inline(problem->b[op->column_index[j]]);
+    op->absorb(op, f, g, problem->eps);
+}
+
 struct visitor {
     const struct ot_problem *problem;
     const struct ot_result *result;

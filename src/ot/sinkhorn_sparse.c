@@ -1,5 +1,5 @@
 /* Sparse transport kernels (truncated costs): own rows and own columns as compressed rows, so that both applications gather.
- * Sums run along a row in order, with eight interleaved partial sums; int32 columns. */
+ * Sums run along a line in a fixed order; int32 columns. */
 #include <limits.h>
 #include <stdlib.h>
 
@@ -23,24 +23,11 @@ struct entry { /* on its way from the row's rank to the column's */
     double value;
 };
 
-static double gather_dot(int64_t n, const double *x, const int32_t *index, const double *v)
-{
-    double lane[8] = {0.0};
-    int64_t k = 0;
-    for (; k + 8 <= n; k += 8)
-        for (int l = 0; l < 8; l++)
-            lane[l] = fused_inline(x[k + l], v[index[k + l]], lane[l]);
-    double sum = ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
-    for (; k < n; k++)
-        sum = fused_inline(x[k], v[index[k]], sum);
-    return sum;
-}
-
 static void part_apply(const struct part *part, const double *v, double *s)
 {
     for (int64_t i = 0; i < part->n; i++) {
         int64_t k = part->start[i];
-        s[part->first + i] = gather_dot(part->start[i + 1] - k, part->kernel + k, part->index + k, v);
+        s[part->first + i] = ot_gather_dot(part->start[i + 1] - k, part->kernel + k, part->index + k, v);
     }
 }
 
@@ -52,6 +39,29 @@ static void sparse_apply(const struct ot_operator *op, const double *v, double *
 static void sparse_adjoint(const struct ot_operator *op, const double *u, double *t)
 {
     part_apply(&((const struct sparse *)op->state)->by_columns, u, t);
+}
+
+static void part_apply_lanes(const struct part *part, const double *v, double *s)
+{
+    for (int64_t i = 0; i < part->n; i++) {
+        double lane[OT_LANES] = {0.0};
+        for (int64_t k = part->start[i]; k < part->start[i + 1]; k++) {
+            const double *other = v + (int64_t)part->index[k] * OT_LANES;
+            for (int l = 0; l < OT_LANES; l++)
+                lane[l] = fused_inline(part->kernel[k], other[l], lane[l]);
+        }
+        memcpy(s + (part->first + i) * OT_LANES, lane, sizeof lane);
+    }
+}
+
+static void sparse_apply_lanes(const struct ot_operator *op, const double *v, double *s)
+{
+    part_apply_lanes(&((const struct sparse *)op->state)->by_rows, v, s);
+}
+
+static void sparse_adjoint_lanes(const struct ot_operator *op, const double *u, double *t)
+{
+    part_apply_lanes(&((const struct sparse *)op->state)->by_columns, u, t);
 }
 
 static void part_absorb(struct part *part, const double *own, const double *other, double inverse)
@@ -295,6 +305,8 @@ status ot_sparse_new(struct ot_operator *op, const struct ot_problem *problem)
     op->sweep = ot_sweep_plain;
     op->apply = sparse_apply;
     op->adjoint = sparse_adjoint;
+    op->apply_lanes = sparse_apply_lanes;
+    op->adjoint_lanes = sparse_adjoint_lanes;
     op->lse = sparse_lse;
     op->lse_adjoint = sparse_lse_adjoint;
     op->visit = sparse_visit;

@@ -17,6 +17,7 @@
 #include "monge/agree.h"
 #include "monge/kernel_file.h"
 #include "monge/log.h"
+#include "monge/phi_train.h"
 #include "monge/section_io.h"
 
 #define OPTION(name, type, member, fallback, min, max, choices, unit, help)                                                                \
@@ -203,35 +204,66 @@ static status prepare(struct correction *c)
 
 /* ---- kernel and receiving factors ---- */
 
+/* --kernel FILE: a measured spread. */
+static status measured_kernel(struct correction *c)
+{
+    struct kernel_file file;
+    status fault = agree(c->section->comm, kernel_file_read(&file, c->options->kernel));
+    if (fault)
+        return fault;
+    c->fit.parameters = (struct kernel_parameters){
+        .beta = file.beta, .uniform_weight = file.uniform, .permeability = file.permeability, .sigma = NAN, .tail_length = NAN};
+    c->fit.with_ring = c->fit.without_ring = c->fit.parameters;
+    c->fit.radius = file.distance[file.n - 1];
+    fault = kernel_new_profile(&c->kernel, &c->section->slide, &c->columns.sites, &c->fit.parameters, file.n, file.distance, file.weight);
+    kernel_file_free(&file);
+    return fault;
+}
+
+/* --kernel mlp: the learned cost, trained on the held-out half; its beta is capped at that of the fitted mixture. */
+static status learned_kernel(struct correction *c)
+{
+    struct phi_training training = phi_training_defaults();
+    training.radius = c->fit.radius;
+    training.beta_cap = c->fit.parameters.beta;
+    training.uniform = c->fit.parameters.beta * c->fit.parameters.uniform_weight;
+    training.seed = (uint64_t)c->options->seed;
+    struct phi_trained trained;
+    status fault = phi_train(&trained, &c->section->slide, &c->columns, &training, NULL, c->grid_total);
+    if (fault)
+        return fault;
+    log_info("learned kernel: held-out fit %.5f -> %.5f in %d steps%s, beta %.3f", trained.before.fit, trained.after.fit, trained.steps,
+             trained.stopped ? ", stopped by the held-out half" : "", trained.beta);
+    return kernel_new_phi(&c->kernel, &c->section->slide, &c->columns.sites, &trained.phi, trained.r, c->fit.radius, trained.stay,
+                          trained.uniform);
+}
+
+static void log_kernel(const struct kernel_fit *fit)
+{
+    const struct kernel_parameters *t = &fit->parameters;
+    log_info("kernel fit: beta %.3f with the boundary ring, %.3f without; used: beta %.3f, sigma %.2f, tail %.2f x exp(-d/%.2f), uniform "
+             "%.2f, permeability %.2f, radius %.0f pitches",
+             fit->with_ring.beta, fit->without_ring.beta, t->beta, t->sigma, t->tail_weight, t->tail_length, t->uniform_weight,
+             t->permeability, fit->radius);
+}
+
 static status fit_kernel(struct correction *c)
 {
     const struct correct_options *o = c->options;
-    const struct slide *slide = &c->section->slide;
-    const struct partition *sites = &c->columns.sites;
+    bool learned = !strcmp(o->kernel, "mlp");
     phase_begin("kernel fit");
-    if (o->kernel && strcmp(o->kernel, "mixture") != 0 && strcmp(o->kernel, "mlp") != 0) {
-        struct kernel_file file;
-        status fault = agree(c->section->comm, kernel_file_read(&file, o->kernel));
-        if (fault)
-            return fault;
-        c->fit.parameters = (struct kernel_parameters){
-            .beta = file.beta, .uniform_weight = file.uniform, .permeability = file.permeability, .sigma = NAN, .tail_length = NAN};
-        c->fit.with_ring = c->fit.without_ring = c->fit.parameters;
-        c->fit.radius = file.distance[file.n - 1];
-        fault = kernel_new_profile(&c->kernel, slide, sites, &c->fit.parameters, file.n, file.distance, file.weight);
-        kernel_file_free(&file);
-        return fault;
-    }
-    status fault = kernel_fit_run(&c->fit, slide, &c->section->sites, c->total);
+    if (!learned && strcmp(o->kernel, "mixture") != 0)
+        return measured_kernel(c);
+    status fault = kernel_fit_run(&c->fit, &c->section->slide, &c->section->sites, c->total);
     if (fault)
         return c->section->source ? error_prefix("%s", c->section->source) : fault;
     if (!isnan(o->radius))
         c->fit.radius = o->radius;
-    const struct kernel_parameters *a = &c->fit.with_ring, *b = &c->fit.without_ring, *t = &c->fit.parameters;
-    log_info("kernel fit: beta %.3f with the boundary ring, %.3f without; used: beta %.3f, sigma %.2f, tail %.2f x exp(-d/%.2f), uniform "
-             "%.2f, permeability %.2f, radius %.0f pitches",
-             a->beta, b->beta, t->beta, t->sigma, t->tail_weight, t->tail_length, t->uniform_weight, t->permeability, c->fit.radius);
-    return kernel_new_mixture(&c->kernel, slide, sites, t, c->fit.radius, o->kernel_dictionary.n, o->kernel_dictionary.values);
+    log_kernel(&c->fit);
+    if (learned)
+        return learned_kernel(c);
+    return kernel_new_mixture(&c->kernel, &c->section->slide, &c->columns.sites, &c->fit.parameters, c->fit.radius, o->kernel_dictionary.n,
+                              o->kernel_dictionary.values);
 }
 
 static void set_strength(struct correction *c, bool cautious)
@@ -488,6 +520,7 @@ status correct_fit_new(struct correct_fit *fit, const struct correct_setting *se
                                       .sweeps = choices->sweeps,
                                       .gene_weights = choices->gene_weights,
                                       .first_weight_sweep = 5,
+                                      .likelihood_every = 20,
                                       .seed = (uint64_t)setting->options->seed};
     fit->omega = choices->omega;
     status fault = lowrank_start(&fit->model, &lowrank, kernel, columns);

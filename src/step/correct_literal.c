@@ -101,7 +101,7 @@ status correct_literal(struct correction *c)
         fault = correct_add_layer(c, "corrected", &c->readout.counts, &c->rest_readout.counts, true);
     if (!fault)
         fault = add_gene_columns(c, &result);
-    if (!fault && c->section->truth.start)
+    if (!fault && correct_truth_known(c->section))
         fault = correct_score_truth(c);
     if (!fault)
         fault = record(c, &result);

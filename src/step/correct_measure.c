@@ -39,12 +39,31 @@ static void scorer_free(struct scorer *s)
     }
 }
 
+/* The truth read with the section, or made with it in this run. */
+static const struct sparse_rows *known_truth(const struct section *section, double *scale)
+{
+    const struct result *made = section_result(section, "layers/truth");
+    const struct result *efficiency = section_result(section, "uns/monge/simulate/mean_efficiency");
+    *scale = made && efficiency ? *efficiency->number : section->truth_scale;
+    return made && efficiency ? &made->sparse : section->truth.n_rows ? &section->truth : NULL;
+}
+
+bool correct_truth_known(const struct section *section)
+{
+    double scale;
+    int known = known_truth(section, &scale) != NULL;
+    MPI_Allreduce(MPI_IN_PLACE, &known, 1, MPI_INT, MPI_MAX, section->comm); /* a rank without sites has no rows */
+    return known;
+}
+
 static status scorer_new(struct scorer *s, const struct section *section)
 {
     const struct result *mean = section_result(section, "layers/corrected_mean");
-    *s = (struct scorer){
-        .rows = {&section->truth, &section->counts, &section_result(section, "layers/corrected")->sparse, mean ? &mean->sparse : NULL},
-        .scale = {section->truth_scale, 1.0, 1.0, 1.0}};
+    double scale;
+    const struct sparse_rows *truth = known_truth(section, &scale);
+    *s = (struct scorer){.rows = {truth ? truth : &section->truth, &section->counts, &section_result(section, "layers/corrected")->sparse,
+                                  mean ? &mean->sparse : NULL},
+                         .scale = {scale, 1.0, 1.0, 1.0}};
     size_t own = (size_t)section->sites.n_own;
     for (int k = 0; k < FIELDS; k++) {
         if (!s->rows[k])

@@ -177,7 +177,10 @@ status redistribute(const struct partition *from, const double *own, const struc
 /* Collective. The losses of X and of layers/corrected (L_fit is left to the readout). */
 status correct_measure_losses(struct correction *c, struct correct_losses *before, struct correct_losses *after);
 
-/* Collective. With a known truth (section->truth): scores the layers against it; log and uns/monge/correct/accuracy. */
+/* Collective. True if the section is simulated and its truth at hand. */
+bool correct_truth_known(const struct section *section);
+
+/* Collective. With a known truth: scores the layers against it; log and uns/monge/correct/accuracy. */
 status correct_score_truth(struct correction *c);
 
 /* Collective. Adds a layer made of the corrected and the passed-through columns. */

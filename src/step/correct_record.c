@@ -358,7 +358,7 @@ status correct_record(struct correction *c)
     fault = correct_measure_losses(c, &before, &after);
     before.fit = NAN;
     after.fit = signs.fit_loss;
-    if (!fault && c->section->truth.start)
+    if (!fault && correct_truth_known(c->section))
         fault = correct_score_truth(c);
     if (fault)
         return fault;

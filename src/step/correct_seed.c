@@ -19,7 +19,7 @@ struct seed_options seed_defaults(void)
     return (struct seed_options){.sources = SEED_SOURCES_ALL,
                                  .training_steps = 120,
                                  .max_iterations = 1000,
-                                 .tolerance = 1e-9,
+                                 .tolerance = 1e-6,
                                  .learning_rate = 0.03,
                                  .steepness = 50.0,
                                  .strength = 1.0,

@@ -10,6 +10,7 @@
 struct gene_plan {
     struct plan plan;
     int64_t *seen, *source, *entry; /* rows; columns; entry of each column */
+    struct place *seen_place, *source_place;
     double *a, *b, *f, *g;
     void *memory;
 };
@@ -19,7 +20,7 @@ static status gene_plan_new(struct gene_plan *p, const struct seed_run *run, int
     const struct seed_gene *gene = &run->genes[gene_index];
     size_t n = (size_t)gene->n;
     memset(p, 0, sizeof *p);
-    p->memory = malloc((3 * n + 1) * sizeof(int64_t) + (4 * n + 1) * sizeof(double));
+    p->memory = malloc((3 * n + 1) * sizeof(int64_t) + (4 * n + 1) * sizeof(double) + (2 * n + 1) * sizeof(struct place));
     if (!p->memory)
         return error_memory("a gene's plan", 56.0 * (double)n);
     p->seen = p->memory;
@@ -29,14 +30,18 @@ static status gene_plan_new(struct gene_plan *p, const struct seed_run *run, int
     p->b = p->a + n;
     p->f = p->b + n;
     p->g = p->f + n;
+    p->seen_place = (struct place *)(p->g + n);
+    p->source_place = p->seen_place + n;
     int64_t m = 0;
     for (int64_t e = gene->first; e < gene->first + gene->n; e++) {
         int64_t i = e - gene->first;
         p->seen[i] = run->columns->site[e];
+        p->seen_place[i] = place_of(cost->slide, p->seen[i]);
         p->a[i] = run->x[e] / gene->total;
         p->f[i] = run->row_potential[e];
         if (run->b[e] > 0.0) {
             p->source[m] = p->seen[i];
+            p->source_place[m] = p->seen_place[i];
             p->entry[m] = e;
             p->b[m] = run->b[e] / gene->capacity;
             p->g[m++] = run->column_potential[e];
@@ -46,48 +51,73 @@ static status gene_plan_new(struct gene_plan *p, const struct seed_run *run, int
                             .m = m,
                             .seen = p->seen,
                             .source = p->source,
+                            .seen_place = p->seen_place,
+                            .source_place = p->source_place,
                             .a = p->a,
                             .b = p->b,
                             .r = exp(run->parameter[run->columns->n_genes + gene_index]),
                             .f = p->f,
                             .g = p->g,
-                            .cost = cost};
+                            .costs = cost};
     return MONGE_OK;
 }
 
-/* x-hat from the column sums, potentials kept for the next solve, share of molecules that left their spot. */
-static double read_plan(struct gene_plan *p, struct seed_run *run, int64_t gene_index)
+/* Mass that stays: P_ij of row and column on one site. */
+struct stay {
+    const struct gene_plan *of;
+    double mass;
+};
+
+static void add_stay(void *context, int64_t row, int64_t count, const int64_t *columns, const double *cost, const double *plan)
+{
+    struct stay *stay = context;
+    (void)cost;
+    for (int64_t k = 0; k < count; k++)
+        stay->mass += stay->of->source[columns[k]] == stay->of->seen[row] ? plan[k] : 0.0;
+}
+
+/* x-hat = T P'1 / mass (the mass is 1 but for the marginal error), potentials kept for the next solve; *moved: share of molecules that
+ * left their spot. */
+static status read_plan(const struct gene_plan *p, struct seed_run *run, int64_t gene_index, double *moved)
 {
     const struct seed_gene *gene = &run->genes[gene_index];
-    double stayed = 0.0;
     for (int64_t e = gene->first; e < gene->first + gene->n; e++) {
         run->corrected[e] = 0.0;
         run->row_potential[e] = p->f[e - gene->first];
     }
-    for (int64_t j = 0; j < p->plan.m; j++)
+    for (int64_t j = 0; j < p->plan.m; j++) {
         run->column_potential[p->entry[j]] = p->g[j];
-    for (int64_t i = 0; i < p->plan.n; i++)
-        for (int64_t k = p->plan.start[i]; k < p->plan.start[i + 1]; k++) {
-            int64_t source = p->entry[p->plan.column[k]];
-            run->corrected[source] += gene->total * p->plan.mass[k];
-            stayed += source == gene->first + i ? p->plan.mass[k] : 0.0;
-        }
-    return 1.0 - stayed;
+        run->corrected[p->entry[j]] = gene->total * p->plan.result.col_marginal[j] / p->plan.result.mass;
+    }
+    struct stay stay = {p, 0.0};
+    struct ot_problem problem = plan_problem(&p->plan);
+    status code = ot_visit(&problem, &p->plan.result, add_stay, &stay);
+    *moved = fmax(1.0 - stay.mass / p->plan.result.mass, 0.0);
+    return code;
 }
 
-static status gene_gradients(struct gene_plan *p, struct seed_run *run, int64_t gene_index)
+struct column_loss {
+    const struct seed_run *run;
+    const struct gene_plan *of;
+    double total;
+};
+
+/* d loss / d P_ij = T d loss / d x-hat_j */
+static double column_gradient(void *context, int64_t row, int64_t column)
 {
-    double *entry_bar = malloc((size_t)(p->plan.start[p->plan.n] + 1) * sizeof *entry_bar);
-    if (!entry_bar)
-        return error_memory("gradients of a plan", 8.0 * (double)p->plan.start[p->plan.n]);
-    for (int64_t k = 0; k < p->plan.start[p->plan.n]; k++)
-        entry_bar[k] = run->genes[gene_index].total * run->bar[p->entry[p->plan.column[k]]];
-    double r_bar, phi_bar[PHI_PARAMETERS] = {0};
-    status code = plan_adjoint(&p->plan, entry_bar, &r_bar, NULL, phi_bar);
+    const struct column_loss *loss = context;
+    (void)row;
+    return loss->total * loss->run->bar[loss->of->entry[column]];
+}
+
+static status gene_gradients(const struct gene_plan *p, struct seed_run *run, int64_t gene_index)
+{
+    struct column_loss loss = {run, p, run->genes[gene_index].total};
+    double r_bar = 0.0, phi_bar[PHI_PARAMETERS] = {0};
+    status code = plan_adjoint(&p->plan, column_gradient, &loss, &r_bar, NULL, phi_bar);
     run->gradient[run->columns->n_genes + gene_index] = r_bar * p->plan.r;
     for (int k = 0; k < PHI_PARAMETERS && code == MONGE_OK; k++)
         exact_add(&run->phi_sum[k], phi_bar[k]);
-    free(entry_bar);
     return code;
 }
 
@@ -104,14 +134,14 @@ static status solve_gene(struct seed_run *run, int64_t g, const struct cost_tabl
     struct gene_plan p;
     status code = gene_plan_new(&p, run, g, cost);
     if (code == MONGE_OK)
-        code = plan_solve(&p.plan, run->options->tolerance, run->options->max_iterations);
-    if (code == MONGE_OK) {
-        double moved = read_plan(&p, run, g);
-        if (gradients)
-            code = gene_gradients(&p, run, g);
-        else
-            record(result, &p.plan, g, moved, run->options->tolerance);
-    }
+        code = plan_solve(&p.plan, run->options->tolerance, run->options->max_iterations, run->warm);
+    double moved = 0.0;
+    if (code == MONGE_OK)
+        code = read_plan(&p, run, g, &moved);
+    if (code == MONGE_OK && gradients)
+        code = gene_gradients(&p, run, g);
+    else if (code == MONGE_OK)
+        record(result, &p.plan, g, moved, run->options->tolerance);
     plan_free(&p.plan);
     free(p.memory);
     return code;
@@ -129,5 +159,6 @@ status seed_solve_plans(struct seed_run *run, bool gradients, struct seed_result
         if (run->genes[g].capacity > 0.0 && run->genes[g].n > 0)
             code = solve_gene(run, g, &cost, gradients, result);
     cost_table_free(&cost);
+    run->warm = code == MONGE_OK;
     return code;
 }

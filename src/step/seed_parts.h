@@ -5,6 +5,7 @@
 #include "monge/adam.h"
 #include "monge/correct_seed.h"
 #include "monge/quantile.h"
+#include "monge/sinkhorn.h"
 
 /* One gene on the spots where it was seen. Arrays over entries lie in the run's pools. */
 struct seed_gene {
@@ -34,6 +35,7 @@ struct seed_run {
     double *corrected;                        /* entries: x-hat */
     double *bar;                              /* entries: d loss / d x-hat */
     double *row_potential, *column_potential; /* entries: warm starts of Sinkhorn, in units of cost */
+    bool warm;                                /* they are set */
     double *parameter, *gradient;             /* own genes: logit q; then log r */
     struct phi phi;
     struct exact phi_sum[PHI_PARAMETERS]; /* phi's gradient, summed over own genes in any order */
@@ -54,32 +56,42 @@ double *cost_table_bar_new(const struct cost_table *table); /* NULL: out of memo
 void cost_adjoint(const struct cost_table *table, int64_t seen, int64_t source, double cost_bar, double *table_bar, double *phi_bar);
 void cost_table_adjoint(const struct cost_table *table, const double *table_bar, double *phi_bar);
 
-/* A balanced entropic plan on the supports of its marginals, P_ij = exp((f_i + g_j - M_ij) / r). Pairs that hold less than 1e-13 of a_i b_j
- * are left out, so what is stored is a band around each spot rather than n x m. */
+/* A spot as the table needs it. */
+struct place {
+    int64_t site;
+    int32_t row, half; /* half-columns from the left edge; lattices */
+    bool tissue;
+};
+struct place place_of(const struct slide *slide, int64_t site);
+double cost_between_places(const struct cost_table *table, const struct place *seen, const struct place *source);
+
+/* A balanced entropic plan on the supports of its marginals, P_ij = exp((f_i + g_j - M_ij) / r), on the pairs that matter. */
 struct plan {
-    int64_t n, m;          /* rows (a > 0), columns (b > 0) */
-    const int64_t *seen;   /* n: site of each row */
-    const int64_t *source; /* m: site of each column */
-    const double *a, *b;   /* sums 1 */
+    int64_t n, m;                                  /* rows (a > 0), columns (b > 0) */
+    const int64_t *seen, *source;                  /* n, m: their sites */
+    const struct place *seen_place, *source_place; /* n, m */
+    const double *a, *b;                           /* sums 1 */
     double r;
-    double *f, *g; /* n, m: potentials, in and out; any start */
-    const struct cost_table *cost;
-    int64_t *start;  /* n + 1; owned, as the next two */
-    int32_t *column; /* start[n], ascending within a row */
-    double *mass;    /* start[n]: P_ij */
-    int64_t capacity;
-    int64_t iterations;
+    double *f, *g; /* n, m: potentials, in (if warm) and out */
+    const struct cost_table *costs;
+    int64_t *start; /* n + 1: pairs by row; owned, as the next two */
+    int64_t *column;
+    double *cost;
+    int64_t capacity, iterations;
     double error; /* sum |P1 - a| + sum |P'1 - b| */
+    struct ot_result result;
 };
 
-/* Sinkhorn with absorption and over-relaxation. Stops at error <= tolerance or after max_iterations; the columns are met last, hence
- * exactly. */
-status plan_solve(struct plan *plan, double tolerance, int64_t max_iterations);
+/* Stops at error <= tolerance or after max_iterations. warm: f and g hold potentials to start from. */
+status plan_solve(struct plan *plan, double tolerance, int64_t max_iterations, bool warm);
 void plan_free(struct plan *plan);
+struct ot_problem plan_problem(const struct plan *plan); /* for ot_visit, ot_backward */
 
-/* Implicit differentiation of the converged plan (docs/sinkhorn.md, "Gradients"). entry_bar [start[n]]: G_ij = dL/dP_ij. Returns dL/dr in
- * *r_bar, dL/db in b_bar [m] (up to a constant; may be NULL), and adds dL/d parameters of phi to phi_bar. */
-status plan_adjoint(const struct plan *plan, const double *entry_bar, double *r_bar, double *b_bar, double phi_bar[PHI_PARAMETERS]);
+/* A loss of the plan through G_ij = dL/dP_ij. */
+typedef double (*plan_loss)(void *context, int64_t row, int64_t column);
+
+/* Returns dL/dr in *r_bar, dL/db in b_bar [m] (up to a constant; may be NULL), and adds dL/d parameters of phi to phi_bar. */
+status plan_adjoint(const struct plan *plan, plan_loss loss, void *context, double *r_bar, double *b_bar, double phi_bar[PHI_PARAMETERS]);
 
 /* Solves the plan of every own gene at the current capacities, starting from the potentials of the last solve, and reads out x-hat
  * = T P'1 into run->corrected. With `gradients` (run->bar = d loss / d x-hat) the plans' gradients by log r and phi are stored as

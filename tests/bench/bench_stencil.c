@@ -6,11 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "monge/kernel.h"
 #include "monge/operator.h"
+#include "support/machine.h"
 
 enum { GENES = 32, ROUNDS = 6, REPEATS = 3 };
 
@@ -41,30 +40,6 @@ static void *values(size_t n, size_t size)
     return memory;
 }
 
-/* OpenBLAS takes CPUs younger than itself for very old ones; its kernels for the instructions they have are the fair measure. */
-static void right_openblas(char **argv)
-{
-    const char *core = NULL;
-#if defined(__AVX512F__)
-    core = "SKYLAKEX";
-#elif defined(__AVX2__)
-    core = "HASWELL";
-#endif
-    if (core && !getenv("OPENBLAS_CORETYPE") && strcmp(openblas_get_corename(), "Prescott") == 0) {
-        setenv("OPENBLAS_CORETYPE", core, 1);
-        execv("/proc/self/exe", argv);
-    }
-    openblas_set_num_threads(1);
-}
-
-/* Processor time: the machine may be shared. */
-static double seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* `best` of several rounds, in seconds. */
 struct task {
     const char *name;
@@ -85,9 +60,9 @@ static void measure(struct task *tasks, int n)
     for (int round = 0; round < ROUNDS; round++)
         for (int k = 0; k < n; k++)
             for (int repeat = 0; repeat < REPEATS; repeat++) { /* as in an iteration, the caches hold what fits */
-                double start = seconds();
+                double start = machine_seconds();
                 tasks[k].run(&tasks[k]);
-                tasks[k].best = fmin(tasks[k].best, seconds() - start);
+                tasks[k].best = fmin(tasks[k].best, machine_seconds() - start);
             }
 }
 
@@ -222,11 +197,11 @@ static void bench_iteration(void)
     struct kernel_geometry *geometry;
     struct kernel kernel;
     setting_new(&setting, LATTICE_HEX, 78, 64);
-    double start = seconds();
+    double start = machine_seconds();
     must(kernel_geometry_new(&geometry, &setting.slide, &setting.sites, 4.0));
-    double built = seconds();
+    double built = machine_seconds();
     must(kernel_new_mixture_on(&kernel, geometry, &theta, 0, NULL));
-    double made = seconds();
+    double made = machine_seconds();
     size_t n = (size_t)setting.sites.n, field = n * GENES;
     float *in = values(field, sizeof *in), *out = values(field, sizeof *out), *work = values(2 * field, sizeof *work);
     float *matrix = values(n * n, sizeof *matrix);
@@ -292,7 +267,7 @@ static void bench_separable(void)
 
 int main(int argc, char **argv)
 {
-    right_openblas(argv);
+    machine_right_openblas(argv);
     MPI_Init(&argc, &argv);
     bench_stencils("hexagonal 78 x 64 (Visium)", LATTICE_HEX, 78, 64);
     bench_stencils("square 374 x 374 (Visium HD, 16 um)", LATTICE_SQUARE, 374, 374);

@@ -5,6 +5,9 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 enum { RUNS = 5, TRIAD = 1 << 25, SIDE = 1536 };
 
@@ -74,4 +77,26 @@ void machine_print(const struct machine *machine)
     printf("%-24s %10.2f GB/s\n", "triad", machine->triad);
     printf("%-24s %10.2f GFLOP/s\n", "sgemm", machine->sgemm);
     printf("%-24s %10.2f GFLOP/s\n", "dgemm", machine->dgemm);
+}
+
+void machine_right_openblas(char **argv)
+{
+    const char *core = NULL;
+#if defined(__AVX512F__)
+    core = "SKYLAKEX";
+#elif defined(__AVX2__)
+    core = "HASWELL";
+#endif
+    if (core && !getenv("OPENBLAS_CORETYPE") && strcmp(openblas_get_corename(), "Prescott") == 0) {
+        setenv("OPENBLAS_CORETYPE", core, 1);
+        execv("/proc/self/exe", argv);
+    }
+    openblas_set_num_threads(1);
+}
+
+double machine_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
