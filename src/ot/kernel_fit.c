@@ -202,7 +202,7 @@ status kernel_fit_run(struct kernel_fit *fit, const struct slide *slide, const s
     static const struct kernel_parameters start = {
         .beta = 0.4, .sigma = 1.5, .tail_weight = 0.25, .tail_length = 3.5, .uniform_weight = 0.1, .permeability = 0.8};
     *fit = (struct kernel_fit){0};
-    double rings[MAX_RADIUS], seen;
+    double rings[MAX_RADIUS], seen = 0.0;
     status st = check_background(slide);
     if (!st)
         st = background_rings(slide, sites, total, MAX_RADIUS, rings, &seen);
