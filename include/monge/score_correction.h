@@ -1,4 +1,4 @@
-/* How good a correction is, when the truth is known (docs/correct.md, "Simulator and acceptance"). Per gene, over tissue spots:
+/* How good a correction is, when the truth is known (docs/correct.md, "Simulator"). Per gene, over tissue spots:
  *
  *   rmse      root mean square of corrected - truth; rmse_raw: of raw - truth; their quotient is the ratio (< 1: improved)
  *   kl        KL(truth || corrected), both + 1e-3, then scaled to sum 1; kl_raw
