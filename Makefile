@@ -5,7 +5,7 @@
 #   make test-long      the long checks
 #   make test-sanitize  tests under address + undefined sanitizers and valgrind
 #   make bench          speed table: ratios in one run, fractions of this machine's measured rates
-#   make lint           clang-format, cppcheck, and a clang build
+#   make lint           clang-format, cppcheck, and clang's warnings
 #
 # Variables: CC (gcc), ARCH (native), BUILD (build), RANKS (all cores), MONGE_DATA (real data and golden files beside the project)
 
@@ -35,11 +35,12 @@ TESTS    = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/*/test_*.c))
 SUPPORT  = $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/support/*.c))
 BENCHES  = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/*.c))
 
-.PHONY: all run test test-long test-sanitize bench lint deps clean format
+.PHONY: all tests run test test-long test-sanitize bench lint deps clean format
 .SECONDARY:
 all: $(BUILD)/monge $(BUILD)/libmonge.a
+tests: $(TESTS)
 
-$(BUILD)/monge: $(BUILD)/obj/cli/main.o $(BUILD)/libmonge.a
+$(BUILD)/monge: $(BUILD)/obj/cli/main.o $(LEAK_CHECK) $(BUILD)/libmonge.a
 	@echo LD $@; $(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 
 $(BUILD)/libmonge.a: $(OBJECTS)
@@ -58,7 +59,7 @@ $(BUILD)/obj/%.o: src/%.c Makefile
 $(BUILD)/tests/%.o: tests/%.c Makefile
 	@mkdir -p $(@D)
 	@echo CC $<; $(CC) $(CFLAGS) $(DEFINE) $(INCLUDE) -Itests -MMD -MP -c -o $@ $<
-$(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT) $(BUILD)/libmonge.a
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT) $(LEAK_CHECK) $(BUILD)/libmonge.a
 	@echo LD $@; $(CC) $(CFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
@@ -74,12 +75,27 @@ run: deps
 	@BUILD=$(BUILD) RANKS=$(RANKS) jobs/demo.sh
 
 test: deps
-	@$(MAKE) --no-print-directory -j$(RANKS) all $(TESTS)
+	@$(MAKE) --no-print-directory -j$(RANKS) all tests
 	@BUILD=$(BUILD) tests/run quick
 
 test-long: deps
-	@$(MAKE) --no-print-directory -j$(RANKS) all $(TESTS)
+	@$(MAKE) --no-print-directory -j$(RANKS) all tests
 	@BUILD=$(BUILD) tests/run long
+
+# two builds: valgrind knows neither the newest instructions nor sanitized programs
+SANITIZED = BUILD=build-sanitize LEAK_CHECK=build-sanitize/tests/sanitize/leak_check.o \
+            OPTIMISE='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined'
+CHECKED   = BUILD=build-memcheck OPTIMISE='-O1 -g'
+test-sanitize: PACKAGES += valgrind
+test-sanitize: deps
+	@$(MAKE) --no-print-directory -j$(RANKS) $(SANITIZED) all tests
+	@BUILD=build-sanitize tests/run sanitize
+	@$(MAKE) --no-print-directory -j$(RANKS) $(CHECKED) all tests
+	@BUILD=build-memcheck tests/run memcheck
+
+lint: PACKAGES += clang clang-format cppcheck
+lint: deps
+	@CFLAGS="$(subst ",\",$(CFLAGS) $(DEFINE) $(INCLUDE))" tests/lint
 
 bench: deps
 	@$(MAKE) --no-print-directory -j$(RANKS) all $(BENCHES)
@@ -89,4 +105,4 @@ format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
 clean:
-	rm -rf $(BUILD)
+	rm -rf $(BUILD) build-sanitize build-memcheck

@@ -34,7 +34,7 @@ struct correct_options {
     int64_t pca;
     char *reference;
     double reference_omega;
-    int seed_sources;  /* seed formulation: all spots or tissue */
+    int seed_sources;      /* seed formulation: all spots or tissue */
     int64_t seed_training; /* seed formulation: Adam steps */
 };
 

@@ -14,18 +14,18 @@ enum { GENE_LANES = 32 };
 
 struct gene_counts {
     const struct grid *grid;
-    struct partition sites;   /* over grid->spot_comm */
-    int64_t n_genes_all;      /* genes in all batches (the selected ones) */
+    struct partition sites; /* over grid->spot_comm */
+    int64_t n_genes_all;    /* genes in all batches (the selected ones) */
     int64_t n_batches_all;
-    int64_t n_batches;        /* of this gene group, ascending */
-    int64_t *batch;           /* n_batches: global batch numbers */
-    int64_t n_genes;          /* of this gene group */
-    int64_t *batch_start;     /* n_batches + 1: first own gene of each own batch */
-    int32_t *gene;            /* n_genes: index in the Section */
-    double *total;            /* n_genes: counts over all sites */
-    int64_t *start;           /* n_genes + 1 */
-    int32_t *site;            /* start[n_genes]: local site (0 .. sites.n_own - 1), ascending within a gene */
-    float *count;             /* start[n_genes] */
+    int64_t n_batches;    /* of this gene group, ascending */
+    int64_t *batch;       /* n_batches: global batch numbers */
+    int64_t n_genes;      /* of this gene group */
+    int64_t *batch_start; /* n_batches + 1: first own gene of each own batch */
+    int32_t *gene;        /* n_genes: index in the Section */
+    double *total;        /* n_genes: counts over all sites */
+    int64_t *start;       /* n_genes + 1 */
+    int32_t *site;        /* start[n_genes]: local site (0 .. sites.n_own - 1), ascending within a gene */
+    float *count;         /* start[n_genes] */
 };
 
 /* Collective over grid->comm. selected [section->n_genes] (NULL: all): genes to include; same on all ranks. */

@@ -24,8 +24,8 @@ enum { KERNEL_STAY = 0, KERNEL_MAX_COMPONENTS = 8 }; /* component 0 is stay, the
 struct kernel {
     const struct slide *slide;
     const struct partition *sites;
-    int n_components;                     /* stay, n lateral, uniform */
-    double weight[KERNEL_MAX_COMPONENTS]; /* shared pi0; sums to 1 */
+    int n_components;                                  /* stay, n lateral, uniform */
+    double weight[KERNEL_MAX_COMPONENTS];              /* shared pi0; sums to 1 */
     struct spot_operator local[KERNEL_MAX_COMPONENTS]; /* of lateral components */
     double *inverse_norm[KERNEL_MAX_COMPONENTS];       /* own sites: 1 / column sum at tissue sites, 0 elsewhere */
     double *far_share[KERNEL_MAX_COMPONENTS];          /* own sites: share of the column beyond the radius; NULL if none */

@@ -8,9 +8,9 @@
 #include "monge/section.h"
 
 struct read_options {
-    const char *layer;  /* NULL: X; "raw": raw/X; otherwise layers/<layer> */
+    const char *layer; /* NULL: X; "raw": raw/X; otherwise layers/<layer> */
     enum holes holes;
-    bool need_spatial;  /* refuse an input without positions */
+    bool need_spatial; /* refuse an input without positions */
 };
 
 /* path: .h5ad file, outs/ folder, or 10x .h5 with spatial/ beside it. Refuses, naming file, dataset and row or entry: not HDF5,

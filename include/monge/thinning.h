@@ -10,7 +10,7 @@ struct thinned {
     struct gene_counts held; /* X2: likewise */
 };
 
-/* Collective over columns->grid->spot_comm. Each entry is drawn from (seed, gene, site) alone, so a selection of genes and any grid give
+/* Collective over the grid. Each entry is drawn from (seed, gene, site) alone, so a selection of genes and any grid give
  * the same halves. `columns` must outlive the result. */
 status thinning_new(struct thinned *halves, const struct gene_counts *columns, uint64_t seed);
 void thinning_free(struct thinned *halves);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static double bytes_moved;
@@ -76,6 +77,19 @@ status h5_close_written(hid_t file, const char *path)
     if (H5Fclose(file) < 0 && s == MONGE_OK)
         s = error_set(MONGE_IO, "%s: cannot be written (%s); is the disk full?", path, h5_reason());
     return s;
+}
+
+void h5_abandon(hid_t file)
+{
+    hid_t access = H5Fget_access_plist(file);
+    void *handle = NULL;
+    int memory = H5Pget_driver(access) == H5FD_SEC2 && H5Fget_vfd_handle(file, access, &handle) >= 0 ? memfd_create("abandoned", 0) : -1;
+    if (memory >= 0) {
+        dup2(memory, *(int *)handle);
+        close(memory);
+    }
+    H5Pclose(access);
+    H5Fclose(file);
 }
 
 enum h5_kind h5_kind(hid_t at, const char *name)

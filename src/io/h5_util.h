@@ -16,6 +16,11 @@ status h5_open_read(const char *path, hid_t *file);
 /* Closes a file that was written; collective if it was opened so. MONGE_IO if it could not be flushed. */
 status h5_close_written(hid_t file, const char *path);
 
+/* Closes a file that cannot be completed and is to be removed. HDF5 flushes whatever it closes, and crashes at the end of the program
+ * over a file that it could not flush: so a file in memory takes the place of the one on the full disk (not under MPI-IO). Must come
+ * before a flush has failed. */
+void h5_abandon(hid_t file);
+
 /* HDF5's innermost message of the last failure ("No space left on device"); static string. */
 const char *h5_reason(void);
 

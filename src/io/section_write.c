@@ -5,8 +5,8 @@
  *   2. all ranks, parallel HDF5: rows travel from slide order to file order, collective writes of X, layers, obs, obsm;
  *   3. rank 0: to disk, rename. A failure anywhere removes the temporary file on the way out.
  * Making every object in step 1 leaves only H5Dwrite to be collective, so that a failing rank is found by agree(). One failure
- * cannot be found so: when a disk fills up under a collective MPI-IO write, ranks may wait for each other for ever. Hence step 1
- * ends by reserving the space of all that step 2 will write. */
+ * cannot be found so: when a disk fills up under a collective MPI-IO write, ranks may wait for each other for ever; and HDF5 1.10
+ * crashes over a file that it could not flush. Hence space is reserved before it is written, in both steps. */
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -384,23 +384,23 @@ static double bytes_to_come(const struct output *out)
     for (int k = 0; k < out->n_items; k++) {
         const struct result *r = out->items[k];
         if (r->sparse.start)
-            bytes += 8.0 * (double)out->n_entries[k] + 8.0 * spots;
+            bytes += 8.0 * (double)out->n_entries[k] + 8.0 * spots + 65536.0;
         else if (begins(r->path, "obs"))
-            bytes += 8.0 * spots * (double)(r->n_dims == 2 ? r->dims[1] : 1);
+            bytes += 8.0 * spots * (double)(r->n_dims == 2 ? r->dims[1] : 1) + 65536.0;
     }
-    return 1.01 * bytes + 65536.0 * (out->n_items + 1);
+    return 1.01 * bytes + 65536.0;
 }
 
-/* Takes the blocks now, beyond the end of the file; publish() gives back what was not needed. */
-static status reserve(const struct output *out)
+/* Takes the blocks of a file of that many bytes now, beyond its present end; publish() gives back what was not needed. */
+static status reserve(const struct output *out, double bytes)
 {
-    double bytes = bytes_to_come(out);
     struct stat about;
     struct statvfs disk;
     int descriptor = open(out->temporary, O_WRONLY), refused = descriptor < 0 || fstat(descriptor, &about) != 0;
-    if (!refused && fallocate(descriptor, FALLOC_FL_KEEP_SIZE, 0, about.st_size + (off_t)bytes) != 0) {
+    if (!refused && fallocate(descriptor, FALLOC_FL_KEEP_SIZE, 0, (off_t)bytes) != 0) {
         refused = errno != EOPNOTSUPP && errno != ENOSYS && errno != EINTR;
-        if (!refused && fstatvfs(descriptor, &disk) == 0 && bytes > (double)disk.f_bavail * (double)disk.f_frsize) {
+        double missing = refused ? 0.0 : bytes - 512.0 * (double)about.st_blocks;
+        if (!refused && fstatvfs(descriptor, &disk) == 0 && missing > (double)disk.f_bavail * (double)disk.f_frsize) {
             refused = 1; /* a network disk that reserves nothing but knows its free space */
             errno = ENOSPC;
         }
@@ -418,8 +418,6 @@ static status make_file(const struct output *out)
 {
     status s = check_place(out->path);
     if (s == MONGE_OK)
-        s = tempfile_register(out->temporary);
-    if (s == MONGE_OK)
         s = create_temporary(out->temporary);
     if (s != MONGE_OK)
         return s;
@@ -428,15 +426,23 @@ static status make_file(const struct output *out)
     H5Pclose(properties);
     if (file < 0)
         return error_set(MONGE_CANT_CREATE, "%s: cannot be created (%s)", out->temporary, h5_reason());
-    s = out->copies ? copy_input(out, file) : make_anndata(out, file);
+    struct stat source;
+    double copied = out->copies && stat(out->section->source, &source) == 0 ? (double)source.st_size : 0.0;
+    s = reserve(out, copied + 65536.0); /* HDF5 may not survive a disk that fills up while it copies */
+    if (s == MONGE_OK)
+        s = out->copies ? copy_input(out, file) : make_anndata(out, file);
     for (int k = 0; k < out->n_items && s == MONGE_OK; k++)
         s = make_item(out, file, k);
+    hsize_t size = 0;
+    H5Fget_filesize(file, &size);
+    if (s == MONGE_OK) /* what HDF5 has not written yet must find room */
+        s = reserve(out, (double)size + 65536.0);
     if (s != MONGE_OK) {
-        H5Fclose(file);
+        h5_abandon(file);
         return s;
     }
     s = h5_close_written(file, out->temporary);
-    return s == MONGE_OK ? reserve(out) : s;
+    return s == MONGE_OK ? reserve(out, (double)size + bytes_to_come(out)) : s;
 }
 
 /* --- step 2: all ranks ------------------------------------------------------------------------------------------------- */
@@ -469,7 +475,7 @@ static status fill_file(const struct output *out)
     for (int k = 0; k < out->n_items && s == MONGE_OK; k++)
         s = write_item(out, &file, &order, k);
     if (s != MONGE_OK && file.id >= 0)
-        H5Fclose(file.id);
+        h5_abandon(file.id);
     else if (s == MONGE_OK)
         s = h5_close_written(file.id, out->temporary);
     row_order_free(&order);
@@ -490,7 +496,6 @@ static status publish(const struct output *out)
         return error_set(MONGE_IO, "%s: cannot be written (%s)", out->temporary, strerror(errno));
     if (rename(out->temporary, out->path) != 0)
         return error_set(MONGE_CANT_CREATE, "%s: cannot be created (%s)", out->path, strerror(errno));
-    tempfile_forget(out->temporary);
     return MONGE_OK;
 }
 
@@ -504,16 +509,17 @@ status section_write(struct section *section, const char *path)
     snprintf(out.temporary, sizeof out.temporary, "%.4100s.%d.tmp", path, (int)getpid());
     MPI_Bcast(out.temporary, sizeof out.temporary, MPI_CHAR, 0, section->comm);
     status s = plan(&out, rank);
+    if (s == MONGE_OK) /* on every rank: the launcher may kill some before they can clean up */
+        s = agree(section->comm, tempfile_register(out.temporary));
     if (s == MONGE_OK)
         s = agree(section->comm, rank == 0 ? make_file(&out) : MONGE_OK);
     if (s == MONGE_OK)
         s = fill_file(&out);
     if (s == MONGE_OK)
         s = agree(section->comm, rank == 0 ? publish(&out) : MONGE_OK);
-    if (s != MONGE_OK && rank == 0) {
+    if (s != MONGE_OK && rank == 0)
         unlink(out.temporary);
-        tempfile_forget(out.temporary);
-    }
+    tempfile_forget(out.temporary);
     output_free(&out);
     io_rate_stop(section->comm);
     return s;

@@ -270,7 +270,8 @@ static status spot_arrays(struct input *input, int64_t n)
     input->x = malloc((size_t)(n + 1) * sizeof *input->x);
     input->y = malloc((size_t)(n + 1) * sizeof *input->y);
     char **more = realloc(input->spot_name, (size_t)(n + 1) * sizeof *more);
-    input->spot_name = more ? more : input->spot_name;
+    if (more)
+        input->spot_name = more;
     if (!input->in_tissue || !input->array_row || !input->array_col || !input->x || !input->y || !more)
         return error_memory("spot positions", 33.0 * (double)n);
     return MONGE_OK;

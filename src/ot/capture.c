@@ -150,7 +150,7 @@ static status trend_of(struct trend *trend, const double *b, double offset, doub
 /* m scaled to sum b. */
 static status trend_scaled(struct trend *trend, const double *b, double *m)
 {
-    double sum_b, sum_m;
+    double sum_b = 0.0, sum_m = 0.0;
     const struct partition *sites = trend->kernel->sites;
     status st = trend_of(trend, b, 0.0, m);
     if (!st)

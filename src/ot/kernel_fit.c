@@ -111,14 +111,16 @@ static status profile_new(struct profile *profile, const struct slide *slide, co
     *profile = (struct profile){.slide = slide, .sites = sites, .total = total};
     double *all = calloc(6 * own + 1, sizeof *all);
     status st = agree(sites->comm, all ? MONGE_OK : error_memory("the kernel fit", 48.0 * (double)own));
-    if (st)
+    if (st) {
+        free(all);
         return st;
+    }
     profile->start = all;
     profile->counted = all + own;
     profile->b = all + 2 * own;
     profile->f = all + 3 * own;
     profile->term = all + 4 * own;
-    double sum, tissue;
+    double sum = 0.0, tissue = 0.0;
     for (int64_t i = 0; i < sites->n_own; i++) {
         profile->counted[i] = 1.0;
         profile->start[i] = slide->kind[sites->first + i] == SITE_TISSUE ? total[i] : 0.0;
@@ -187,7 +189,7 @@ static status check_background(const struct slide *slide)
     if (background == 0)
         return error_set(MONGE_BAD_DATA,
                          "kernel fit: all %lld spots are tissue; the diffusion kernel is learnt from the background around "
-                         "the tissue: give the raw, unfiltered matrix with its tissue mask, or a measured kernel file",
+                         "the tissue: give the raw, unfiltered matrix with its tissue mask, or a measured kernel (--kernel FILE)",
                          (long long)tissue);
     if (background < (background + tissue) / 20)
         log_warn("only %.1f %% of the spots are background; the kernel fit is unreliable below 5 %%, 25 %% are recommended",
@@ -200,7 +202,7 @@ status kernel_fit_run(struct kernel_fit *fit, const struct slide *slide, const s
     static const struct kernel_parameters start = {
         .beta = 0.4, .sigma = 1.5, .tail_weight = 0.25, .tail_length = 3.5, .uniform_weight = 0.1, .permeability = 0.8};
     *fit = (struct kernel_fit){0};
-    double rings[MAX_RADIUS], seen;
+    double rings[MAX_RADIUS], seen = 0.0;
     status st = check_background(slide);
     if (!st)
         st = background_rings(slide, sites, total, MAX_RADIUS, rings, &seen);

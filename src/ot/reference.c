@@ -335,8 +335,10 @@ status reference_mix(const struct reference *reference, const struct gene_counts
         return MONGE_OK;
     double *imputed = calloc((size_t)(n_sites * lanes) + 3 * (size_t)lanes + 1, sizeof *imputed);
     status s = agree(columns->sites.comm, imputed ? MONGE_OK : error_memory("imputed expression", 8.0 * (double)(n_sites * lanes)));
-    if (s != MONGE_OK)
+    if (s != MONGE_OK) {
+        free(imputed);
         return s;
+    }
     double *mass = imputed + n_sites * lanes, *mixed = mass + lanes;
     for (int64_t g = 0; g < n; g++)
         if (reference->present[first + g])

@@ -137,8 +137,9 @@ static void fill_empty(const struct ot_iteration *it, struct ot_result *result)
     const struct ot_problem *p = it->problem;
     bool ab = p->reference == OT_REFERENCE_AB;
     double mass_a = lane_sum(p->n, p->a), mass_b = lane_sum(p->m, p->b);
-    place(&(const struct ot_side){.n = 0}, NULL, p->n, ab, p->eps, result->f, result->row_marginal);
-    place(&(const struct ot_side){.n = 0}, NULL, p->m, ab, p->eps, result->g, result->col_marginal);
+    const int64_t nowhere[1] = {0};
+    place(&(const struct ot_side){.n = 0}, nowhere, p->n, ab, p->eps, result->f, result->row_marginal);
+    place(&(const struct ot_side){.n = 0}, nowhere, p->m, ab, p->eps, result->g, result->col_marginal);
     result->outcome = it->outcome;
     result->omega = 1.0;
     if (it->outcome == OT_INFEASIBLE) { /* the least over no plan */

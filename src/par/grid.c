@@ -10,9 +10,9 @@ status grid_new(struct grid *grid, MPI_Comm comm, int n_gene_groups, int n_spot_
     grid->spot_comm = grid->gene_comm = MPI_COMM_NULL;
     MPI_Comm_rank(comm, &rank);
     MPI_Comm_size(comm, &size);
-    if (n_gene_groups < 1 || n_spot_groups < 1 || n_gene_groups * n_spot_groups != size)
-        return error_set(MONGE_USAGE, "process grid %d x %d needs %d ranks, but %d are running; change --grid or the number of ranks",
-                         n_gene_groups, n_spot_groups, n_gene_groups * n_spot_groups, size);
+    if (n_gene_groups < 1 || n_spot_groups < 1 || (int64_t)n_gene_groups * n_spot_groups != size)
+        return error_set(MONGE_USAGE, "process grid %d x %d needs %lld ranks, but %d are running; change --grid or the number of ranks",
+                         n_gene_groups, n_spot_groups, (long long)n_gene_groups * n_spot_groups, size);
     grid->comm = comm;
     grid->n_gene_groups = n_gene_groups;
     grid->n_spot_groups = n_spot_groups;

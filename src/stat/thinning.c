@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "monge/agree.h"
 #include "monge/rng.h"
 
 static int64_t half_of(int64_t count, uint64_t seed, uint64_t gene, uint64_t site)
@@ -41,11 +42,11 @@ static status half_new(struct gene_counts *half, const struct gene_counts *colum
 
 status thinning_new(struct thinned *halves, const struct gene_counts *columns, uint64_t seed)
 {
-    status fault = half_new(&halves->fit, columns);
-    status other = half_new(&halves->held, columns);
-    if (fault || other) {
+    status fault = half_new(&halves->fit, columns), other = half_new(&halves->held, columns);
+    fault = agree(columns->grid->comm, fault ? fault : other);
+    if (fault) {
         thinning_free(halves);
-        return fault ? fault : other;
+        return fault;
     }
     for (int64_t g = 0; g < columns->n_genes; g++)
         for (int64_t k = columns->start[g]; k < columns->start[g + 1]; k++) {

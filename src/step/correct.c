@@ -256,7 +256,7 @@ static status fit_kernel(struct correction *c)
         return measured_kernel(c);
     status fault = kernel_fit_run(&c->fit, &c->section->slide, &c->section->sites, c->total);
     if (fault)
-        return fault;
+        return c->section->source ? error_prefix("%s", c->section->source) : fault;
     if (!isnan(o->radius))
         c->fit.radius = o->radius;
     log_kernel(&c->fit);
@@ -269,7 +269,8 @@ static status fit_kernel(struct correction *c)
 static void set_strength(struct correction *c, bool cautious)
 {
     double factor = c->options->beta_scale * (cautious ? .75 : 1.0);
-    kernel_scale_beta(&c->kernel, factor / c->beta_factor);
+    if (c->beta_factor > 0.0) /* no molecule moves with --beta-scale 0, whatever the strength */
+        kernel_scale_beta(&c->kernel, factor / c->beta_factor);
     c->beta_factor = factor;
     c->cautious = cautious;
 }

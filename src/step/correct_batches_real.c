@@ -245,7 +245,7 @@ static status keep_mean(const struct partition *sites, const double total[LANES]
     for (int64_t k = 0; k < sites->n_own * LANES; k++)
         work[k] = c[k] < (real).01 ? (real)0 : c[k];
     status fault = rescale(sites, total, work);
-    return fault ? fault : REAL(sparse_columns_append)(mean, sites->n_own, used, work);
+    return fault ? fault : agree(sites->comm, REAL(sparse_columns_append)(mean, sites->n_own, used, work));
 }
 
 /* Moran's I of each lane over the tissue, a few lanes at a time in double. */
@@ -298,7 +298,7 @@ static status read_out_batch(const struct correct_fit *fit, const struct moran_g
         fault = keep_mean(sites, total, used, fields->c, fields->work, &readout->mean);
     if (!fault)
         fault = REAL(round_largest_remainder)(sites, LANES, total, fields->c);
-    return fault ? fault : REAL(sparse_columns_append)(&readout->counts, sites->n_own, used, fields->c);
+    return fault ? fault : agree(sites->comm, REAL(sparse_columns_append)(&readout->counts, sites->n_own, used, fields->c));
 }
 
 status REAL(correct_readout)(const struct correct_fit *fit, const struct slide *slide, struct readout *readout)

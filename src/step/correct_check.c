@@ -145,16 +145,12 @@ static status free_field(struct selection *selection, const struct correct_setti
 {
     static const int ranks[FREE_RANKS] = {8, 24, 40};
     static const double alphas[FREE_ALPHAS] = {5.0, 15.0, 50.0};
-    struct kernel identity;
+    struct kernel identity = {0};
     int64_t n = halves->fit.sites.n_own, genes = halves->fit.n_genes_all;
     double *ones = malloc((size_t)(n + 1) * sizeof *ones);
     status fault = ones ? kernel_new_identity(&identity, setting->slide, &halves->fit.sites) : error_memory("exposures", 8.0 * (double)n);
     fault = agree(setting->grid->comm, fault);
-    if (fault) {
-        free(ones);
-        return fault;
-    }
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < n && !fault; i++)
         ones[i] = 1.0;
     selection->free_field = INFINITY;
     for (int r = 0; r < FREE_RANKS && !fault; r++) {

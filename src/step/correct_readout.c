@@ -106,10 +106,12 @@ static status pass_batch(const struct gene_counts *columns, const struct slide *
         exact_add(&readout->site_total[i], sum);
     }
     if (readout->keep_mean)
-        fault = sparse_columns_append_f64(&readout->mean, columns->sites.n_own, used, field);
+        fault = agree(columns->sites.comm, sparse_columns_append_f64(&readout->mean, columns->sites.n_own, used, field));
     if (!fault)
         fault = round_largest_remainder_f64(&columns->sites, GENE_LANES, total, field);
-    return fault ? fault : sparse_columns_append_f64(&readout->counts, columns->sites.n_own, used, field);
+    if (!fault)
+        fault = agree(columns->sites.comm, sparse_columns_append_f64(&readout->counts, columns->sites.n_own, used, field));
+    return fault;
 }
 
 status pass_through(const struct gene_counts *columns, const struct slide *slide, struct readout *readout)

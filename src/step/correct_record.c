@@ -52,7 +52,10 @@ status correct_add_layer(struct correction *c, const char *name, const struct sp
         fault = agree(c->section->comm, merge_rows(&a, &b, &both));
     sparse_rows_free(&a);
     sparse_rows_free(&b);
-    return fault ? fault : section_add_layer(c->section, name, &both, integer);
+    if (!fault)
+        return section_add_layer(c->section, name, &both, integer);
+    sparse_rows_free(&both);
+    return fault;
 }
 
 /* Principal components of the corrected counts of the tissue spots, to obsm/X_pca. */
@@ -232,6 +235,7 @@ static void record_background(struct recorder *r, const struct correction *c)
     if (slide_count(&c->section->slide, SITE_BACKGROUND) == 0)
         return;
     double mean[RINGS], radius, distance[RINGS], after[RINGS] = {0};
+    r->fault = agree(c->section->comm, r->fault);
     if (!r->fault)
         r->fault = background_rings(&c->section->slide, &c->section->sites, c->total, RINGS, mean, &radius);
     if (r->fault)

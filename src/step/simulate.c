@@ -206,9 +206,10 @@ static status make_counts(struct section *section, const struct simulate_options
 static status add_spots(struct section *section, const struct sim_tissue *tissue)
 {
     int64_t n = section->sites.n_own;
-    double *value = malloc(2 * (size_t)(n + 1) * sizeof *value), *capture = value + n;
+    double *value = malloc(2 * (size_t)(n + 1) * sizeof *value);
     if (!value)
         return error_memory("columns of spots", 16.0 * (double)n);
+    double *capture = value + n;
     for (int64_t i = 0; i < n; i++) {
         int64_t cell = section->slide.spot[section->sites.first + i];
         value[i] = tissue->domain[cell];

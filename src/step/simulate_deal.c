@@ -94,7 +94,7 @@ status sim_deal_round(struct sim_deal *deal, status mine)
     const struct partition *sites = deal->sites;
     size_t size = (size_t)sites->size, pairs = size * DEAL_GENES;
     struct sim_round round = {.start = calloc(pairs + 1, sizeof(int64_t))};
-    int64_t *out = calloc(2 * pairs, sizeof *out), *in = out + pairs, n_out = deal->out_start[deal->out_genes];
+    int64_t *out = calloc(2 * pairs, sizeof *out), *in = out ? out + pairs : NULL, n_out = deal->out_start[deal->out_genes];
     int *count = malloc(4 * size * sizeof *count);
     struct sim_entry *sorted = malloc((size_t)(n_out + 1) * sizeof *sorted);
     if (mine == MONGE_OK && (!round.start || !out || !count || !sorted))

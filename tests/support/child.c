@@ -13,11 +13,13 @@ char *child_output(const char *command, int *exit_code)
     if (readlink("/proc/self/exe", self, sizeof self - 1) < 0)
         fail_msg("cannot find the test program");
     const char *build = getenv("BUILD") ? getenv("BUILD") : "build", *home = getenv("HOME") ? getenv("HOME") : "/";
+    const char *sanitizers = "${ASAN_OPTIONS+ASAN_OPTIONS=\"$ASAN_OPTIONS\"} ${UBSAN_OPTIONS+UBSAN_OPTIONS=\"$UBSAN_OPTIONS\"} "
+                             "${LSAN_OPTIONS+LSAN_OPTIONS=\"$LSAN_OPTIONS\"}";
     int length = snprintf(script, sizeof script,
-                          "env -i PATH='%s' HOME='%s' TMPDIR='%s' OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
+                          "env -i %s PATH='%s' HOME='%s' TMPDIR='%s' OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
                           "OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_hwloc_base_binding_policy=none "
                           "MONGE='%s/monge' SELF='%s' sh 2>&1 <<'END_OF_SCRIPT'\n%s\nEND_OF_SCRIPT\n",
-                          getenv("PATH"), home, getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp", build, self, command);
+                          sanitizers, getenv("PATH"), home, getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp", build, self, command);
     assert_true(length < (int)sizeof script);
     fflush(stdout);
     FILE *pipe = popen(script, "r");
@@ -27,9 +29,11 @@ char *child_output(const char *command, int *exit_code)
     assert_non_null(output);
     for (size_t n; (n = fread(output + used, 1, capacity - used - 1, pipe)) > 0;) {
         used += n;
-        if (used + 1 == capacity)
-            output = realloc(output, capacity *= 2);
-        assert_non_null(output);
+        if (used + 1 < capacity)
+            continue;
+        char *longer = realloc(output, capacity *= 2);
+        assert_non_null(longer);
+        output = longer;
     }
     output[used] = '\0';
     int ended = pclose(pipe);

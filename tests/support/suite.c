@@ -61,10 +61,10 @@ int suite_run(int argc, char **argv, const char *name, const struct CMUnitTest *
     if (rank == 0) {
         printf("\n%s, %d rank%s\n", name, size, size > 1 ? "s" : "");
     } else { /* cmocka reports failures on stderr too, so those of other ranks stay visible */
-        FILE *quiet = freopen("/dev/null", "w", stdout);
-        (void)quiet;
+        bool quiet = freopen("/dev/null", "w", stdout) != NULL;
         if (!getenv("CMOCKA_ALL_RANKS"))
-            quiet = freopen("/dev/null", "w", stderr);
+            quiet = freopen("/dev/null", "w", stderr) != NULL && quiet;
+        assert_true(quiet);
     }
     fflush(stdout);
     int failed = _cmocka_run_group_tests(name, tests, n, NULL, NULL);
