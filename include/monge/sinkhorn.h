@@ -31,7 +31,7 @@ enum ot_outcome {
     OT_CONVERGED,
     OT_MAX_ITERATIONS, /* not within tol: see err_row_l1, err_col_l1 */
     OT_INFEASIBLE,     /* no plan on the allowed pairs has these marginals: proved, not guessed */
-    OT_NUMERICAL       /* numbers left the range of double */
+    OT_NUMERICAL       /* numbers left the range of double: no value of the result is of use */
 };
 
 /* One sentence on what the outcome means and what to do. */
@@ -55,15 +55,16 @@ struct ot_problem {
 void ot_share_rows(MPI_Comm comm, int64_t n, int64_t *first, int64_t *count);
 
 struct ot_options {
-    double eps_start;  /* first eps of the scaling; NAN: the largest cost (with a start: eps itself) */
-    double eps_factor; /* 0.5: eps_k = max(eps, eps_start factor^k) */
+    double eps_start;  /* first eps of the scaling; NAN: the range of the costs (with a start: eps itself) */
+    double eps_factor; /* 0.5: eps_k = max(eps, eps_start factor^k), longer steps where a stage is over at once */
     double tol;        /* 1e-6: stop when both marginal errors together are below tol x mass */
     int64_t max_iter;  /* 10000, over all eps */
     int check_every;   /* 10 */
     double absorb_at;  /* 50: largest |log u|, |log v| before they are absorbed into the potentials */
     double relax;      /* NAN: estimated; otherwise the factor omega in (0, 2) */
     double truncate; /* 1e-10: share of the mass that may be left out of a dense kernel to make it sparse (at most tol / 100 is); 0: none */
-    const double *start_f, *start_g; /* potentials to start from (n, m, same on all ranks; not finite = unknown), or NULL */
+    const double *start_f, *start_g; /* potentials to start from (n, m, same on all ranks; not finite = unknown), or NULL. Those of the rows
+                                      * lead, those of the columns serve where a row is unknown */
 };
 struct ot_options ot_options_default(void);
 

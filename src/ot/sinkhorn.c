@@ -11,6 +11,7 @@
 
 enum { LOG_STEPS = 2, STAGE_ITERATIONS = 100, RECOVERIES = 5 };
 static const double STAGE_TOL = 1e-2;
+static const double UNKNOWN = -1e300;                       /* a potential */
 static const double TRUNCATED_ABSORB_AT = 2.0, STALE = 0.5; /* of |log u|: what was left out of the kernel grows by its square */
 
 const char *ot_outcome_text(enum ot_outcome outcome)
@@ -226,22 +227,39 @@ static int64_t run_stage(struct ot_iteration *it, const struct stage *stage)
     }
 }
 
-/* Potentials to start from, as the iteration counts them; unknown ones are completed from the other side. */
+/* Potentials of one side to start from, as the iteration counts them; UNKNOWN weighs nothing in a log-sum-exp beside a known one. */
+static void take_start(struct ot_side *side, const int64_t *index, const double *start, const struct ot_problem *p)
+{
+    bool ab = p->reference == OT_REFERENCE_AB;
+    for (int64_t i = 0; i < side->n; i++) {
+        double f = start ? start[index[i]] : NAN;
+        side->potential[i] = fabs(f) <= DBL_MAX ? f + (ab ? p->eps * log(side->weight[i]) : 0.0) : UNKNOWN;
+    }
+}
+
+static bool is_known(double potential)
+{
+    return fabs(potential) < 1e200;
+}
+
+/* Rows as given, or from the columns given, or from the columns that follow from the other rows. */
 static void set_start(struct ot_iteration *it)
 {
-    const double unknown = -1e300; /* weighs nothing in a log-sum-exp beside a known one */
+    struct ot_side *rows = &it->rows, *columns = &it->columns;
     const struct ot_problem *p = it->problem;
-    for (int64_t i = 0; i < it->rows.n; i++) {
-        double f = it->options.start_f[it->op.row_index[i]];
-        it->rows.potential[i] =
-            fabs(f) <= DBL_MAX ? f + (p->reference == OT_REFERENCE_AB ? it->eps * log(it->rows.weight[i]) : 0.0) : unknown;
-    }
-    ot_side_eps(&it->rows, p->reference, it->eps);
-    ot_side_eps(&it->columns, p->reference, it->eps);
+    ot_side_eps(rows, p->reference, it->eps);
+    ot_side_eps(columns, p->reference, it->eps);
+    take_start(columns, it->op.column_index, it->options.start_g, p);
+    ot_update_rows_log(it);
+    memcpy(rows->work, rows->potential, (size_t)rows->n * sizeof *rows->work);
+    take_start(rows, it->op.row_index, it->options.start_f, p);
+    for (int64_t i = 0; i < rows->n; i++)
+        if (!is_known(rows->potential[i]) && is_known(rows->work[i]))
+            rows->potential[i] = rows->work[i];
     update_columns_log(it);
-    for (int64_t j = 0; j < it->columns.n; j++)
-        if (!(fabs(it->columns.potential[j]) < 1e200))
-            it->columns.potential[j] = 0.0;
+    for (int64_t j = 0; j < columns->n; j++)
+        if (!is_known(columns->potential[j]))
+            columns->potential[j] = 0.0;
     ot_update_rows_log(it);
 }
 
@@ -250,10 +268,11 @@ static void solve_stages(struct ot_iteration *it, struct ot_drift *drift)
 {
     const struct ot_options *o = &it->options;
     double eps = it->problem->eps, start = o->eps_start, factor = o->eps_factor;
+    bool started = o->start_f || o->start_g;
     if (isnan(start))
-        start = o->start_f ? eps : it->op.largest;
+        start = started ? eps : it->op.largest - it->op.smallest;
     it->eps = fmax(start, eps);
-    if (o->start_f)
+    if (started)
         set_start(it);
     for (; it->eps > eps && it->count < o->max_iter; it->eps = fmax(eps, it->eps * factor)) {
         int64_t last = it->count + STAGE_ITERATIONS;

@@ -161,7 +161,7 @@ static void absorb_part(struct ot_block *part, const double *f, const double *g,
 /* Compresses the kernel if few of its entries matter. Collective. */
 static void truncate_kernel(struct ot_operator *op)
 {
-    enum { FEW = 8 }; /* one in so many: gathers cost more per entry than rows */
+    enum { FEW = 4 }; /* one in so many: gathers cost more per entry than rows */
     struct dense *dense = op->state;
     double *ones = dense->column_sum, *limit = dense->row_limit;
     for (int64_t j = 0; j < op->m; j++)

@@ -47,7 +47,9 @@ static bool make_room(struct ot_lines *lines)
     lines->room = entries + entries / 4;
     lines->index = malloc((size_t)lines->room * sizeof *lines->index);
     lines->value = malloc((size_t)lines->room * sizeof *lines->value);
-    return lines->index && lines->value;
+    if (!lines->index || !lines->value)
+        lines->room = 0;
+    return lines->room > 0;
 }
 
 /* Lines are forgotten, but not their room. */

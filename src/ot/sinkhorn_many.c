@@ -8,6 +8,7 @@
 #include "monge/agree.h"
 #include "sinkhorn_parts.h"
 
+enum { WINDOW = 200 }; /* iterations within which the error has to decrease by 1 % */
 static const double LARGEST_EXPONENT = 200.0;
 
 struct lane_side {
@@ -26,7 +27,8 @@ struct many {
     struct ot_relaxation relaxation[OT_LANES];
     double *f; /* n: absorbed */
     double error[OT_LANES];
-    bool done[OT_LANES]; /* converged, or given up: error not finite */
+    double best[OT_LANES]; /* error when the window began */
+    bool done[OT_LANES];   /* converged, or given up: not finite, or standing still */
     int64_t count;
 };
 
@@ -92,15 +94,18 @@ static void lane_errors(const struct ot_operator *op, struct lane_side *side, vo
 /* Returns whether all lanes are done. Collective. */
 static bool check_lanes(struct many *many, double mass)
 {
-    bool all = true;
+    bool all = true, window_ends = many->count % WINDOW < many->options->check_every;
     memset(many->error, 0, sizeof many->error);
     lane_errors(&many->op, &many->rows, ot_gather_row_lanes, many->error);
     lane_errors(&many->op, &many->columns, ot_gather_column_lanes, many->error);
     for (int l = 0; l < OT_LANES; l++) {
-        many->error[l] /= mass;
-        many->done[l] = !(many->error[l] > many->options->tol && many->error[l] <= DBL_MAX);
+        double error = many->error[l] /= mass;
+        bool stalled = window_ends && error > 0.99 * many->best[l];
+        if (window_ends)
+            many->best[l] = fmin(many->best[l], error);
+        many->done[l] = many->done[l] || stalled || !(error > many->options->tol && error <= DBL_MAX);
         if (!many->done[l])
-            ot_relaxation_watch(&many->relaxation[l], many->error[l]);
+            ot_relaxation_watch(&many->relaxation[l], error);
         all &= many->done[l];
     }
     return all;
@@ -117,8 +122,12 @@ static void update_rows(struct many *many, const double *omega)
 static void iterate_lanes(struct many *many)
 {
     double omega[OT_LANES], mass = lane_sum(many->problem->n, many->problem->a);
-    for (int l = 0; l < OT_LANES; l++)
+    for (int l = 0; l < OT_LANES; l++) {
         ot_relaxation_start(&many->relaxation[l], many->options);
+        many->error[l] = 0.0;
+        many->best[l] = INFINITY;
+        many->done[l] = false;
+    }
     for (many->count = 1; many->count <= many->options->max_iter; many->count++) {
         for (int l = 0; l < OT_LANES; l++)
             omega[l] = many->relaxation[l].omega;
@@ -131,28 +140,21 @@ static void iterate_lanes(struct many *many)
     }
 }
 
-/* Potentials of lane l in the caller's numbering: start_f [n], start_g [m]. log_scaling of own ranges is gathered first. */
-static void lane_potentials(const struct many *many, int l, double *f, double *g)
+/* Row potentials of lane l in the caller's numbering; log_scaling whole. */
+static void lane_potentials(const struct many *many, int l, double *f)
 {
     const struct ot_problem *p = many->problem;
     bool ab = p->reference == OT_REFERENCE_AB;
     for (int64_t i = 0; i < p->n; i++)
         f[i] = -INFINITY;
-    for (int64_t j = 0; j < p->m; j++)
-        g[j] = -INFINITY;
     for (int64_t i = 0; i < many->op.n; i++) {
         double shift = ab ? many->rows.alpha[i * OT_LANES + l] : 0.0;
         f[many->op.row_index[i]] = many->f[i] + p->eps * (many->rows.log_scaling[i * OT_LANES + l] - shift);
     }
-    for (int64_t j = 0; j < many->op.m; j++) {
-        double shift = ab ? many->columns.alpha[j * OT_LANES + l] : 0.0;
-        if (many->columns.weight[j * OT_LANES + l] > 0.0)
-            g[many->op.column_index[j]] = p->eps * (many->columns.log_scaling[j * OT_LANES + l] - shift);
-    }
 }
 
-/* Target by target, from the potentials of its lane if they are good (many->op.n > 0 and a finite error). Collective. */
-static status finish_lanes(struct many *many, int64_t targets, const double *b, double *f, double *g, struct ot_result *results)
+/* Target by target, from the potentials of its lane if they are good. Collective. */
+static status finish_lanes(struct many *many, int64_t targets, const double *b, double *f, struct ot_result *results)
 {
     for (int64_t l = 0; l < targets; l++) {
         struct ot_problem one = *many->problem;
@@ -160,9 +162,8 @@ static status finish_lanes(struct many *many, int64_t targets, const double *b, 
         one.b = b + l * one.m;
         bool started = many->count > 0 && many->error[l] <= DBL_MAX;
         if (started) {
-            lane_potentials(many, (int)l, f, g);
+            lane_potentials(many, (int)l, f);
             options.start_f = f;
-            options.start_g = g;
         }
         status s = ot_solve(&one, &options, &results[l]);
         if (s != MONGE_OK)
@@ -205,7 +206,7 @@ static bool sharable(const struct many *many)
     return balanced && !op->isolated && op->n > 0 && op->m > 0 && op->largest - op->smallest <= LARGEST_EXPONENT * p->eps;
 }
 
-static status solve_lanes(struct many *many, int64_t targets, const double *b, double *f, double *g, struct ot_result *results)
+static status solve_lanes(struct many *many, int64_t targets, const double *b, double *f, struct ot_result *results)
 {
     many->count = 0;
     if (sharable(many) && targets > 1) {
@@ -213,9 +214,8 @@ static status solve_lanes(struct many *many, int64_t targets, const double *b, d
         lane_side_start(&many->columns, many->op.column_index, b, many->problem->m, targets);
         iterate_lanes(many);
         ot_gather_row_lanes(&many->op, many->rows.log_scaling);
-        ot_gather_column_lanes(&many->op, many->columns.log_scaling);
     }
-    return finish_lanes(many, targets, b, f, g, results);
+    return finish_lanes(many, targets, b, f, results);
 }
 
 static void many_free(struct many *many)
@@ -231,33 +231,29 @@ status ot_solve_many(const struct ot_problem *problem, int64_t targets, const do
 {
     struct ot_options chosen = options ? *options : ot_options_default();
     struct many many = {.problem = problem, .options = &chosen};
-    struct ot_problem all = *problem;
+    struct ot_problem all = *problem; /* a column is in use if any target has weight there */
     int64_t n = problem->n, m = problem->m;
-    double *sum = calloc((size_t)m + 1, sizeof *sum), *f = malloc(((size_t)n + 1) * sizeof *f), *g = malloc(((size_t)m + 1) * sizeof *g);
-    status s = sum && f && g ? MONGE_OK : error_memory("targets of transport problems", 8.0 * (double)(2 * m + n));
+    double *mean = calloc((size_t)m + 1, sizeof *mean), *f = malloc(((size_t)n + 1) * sizeof *f);
+    status s = mean && f ? ot_check_options(&chosen) : error_memory("targets of transport problems", 8.0 * (double)(m + n));
     int size;
     MPI_Comm_size(problem->comm, &size);
-    if (s == MONGE_OK)
-        s = ot_check_options(&chosen);
     s = size > 1 ? agree(problem->comm, s) : s;
-    for (int64_t k = 0; k < targets; k++)
+    for (int64_t k = 0; k < targets; k++) {
         results[k] = (struct ot_result){.n = 0};
-    if (s == MONGE_OK) {
-        for (int64_t k = 0; k < targets; k++)
-            for (int64_t j = 0; j < m; j++)
-                sum[j] += b[k * m + j] / (double)targets;
-        all.b = sum;
-        s = many_new(&many, &all);
+        for (int64_t j = 0; j < m && s == MONGE_OK; j++)
+            mean[j] += b[k * m + j] / (double)targets;
     }
+    all.b = mean;
+    if (s == MONGE_OK)
+        s = many_new(&many, &all);
     if (s == MONGE_OK && sharable(&many))
         share_kernel(&many);
     for (int64_t k = 0; s == MONGE_OK && k < targets; k += OT_LANES)
-        s = solve_lanes(&many, targets - k < OT_LANES ? targets - k : OT_LANES, b + k * m, f, g, results + k);
+        s = solve_lanes(&many, targets - k < OT_LANES ? targets - k : OT_LANES, b + k * m, f, results + k);
     for (int64_t k = 0; s != MONGE_OK && k < targets; k++)
         ot_result_free(&results[k]);
     many_free(&many);
-    free(sum);
+    free(mean);
     free(f);
-    free(g);
     return s;
 }

@@ -66,8 +66,10 @@ void ot_side_absorb(struct ot_side *side, double eps)
 
 void ot_side_update(struct ot_side *side, double omega, int64_t first, int64_t end)
 {
+    bool relaxed = side->tau < 1.0; /* may have elements so costly that no mass in the range of double goes there: they stay */
     for (int64_t i = first; i < end; i++) {
         double wanted = fused_inline(-side->tau, log_inline(side->sum[i]), side->offset[i]);
+        wanted = relaxed && !(side->sum[i] > 0.0) ? side->log_scaling[i] : wanted;
         double next = fused_inline(omega, wanted - side->log_scaling[i], side->log_scaling[i]);
         side->log_scaling[i] = next;
         side->scaling[i] = exp_inline(next);
@@ -83,7 +85,7 @@ void ot_side_residual(struct ot_side *side)
     }
     for (int64_t i = side->first; i < side->end; i++) {
         double wanted = exp_inline(fused_inline(-side->tau, log_inline(side->sum[i]), side->offset[i]));
-        side->work[i] = fabs(side->scaling[i] - wanted) * side->sum[i];
+        side->work[i] = side->sum[i] > 0.0 ? fabs(side->scaling[i] - wanted) * side->sum[i] : 0.0;
     }
 }
 

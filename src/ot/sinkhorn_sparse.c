@@ -135,80 +135,113 @@ static void sparse_free(void *state)
     free(sparse);
 }
 
-/* Own entries with `values` (order of visit) to the ranks of their columns; *arrived is malloc'd, its entries of each column by rising row.
- * Collective. */
-static status send_to_columns(const struct ot_operator *op, const double *values, struct entry **arrived, int64_t *n_arrived)
+/* Entries between ranks: as MPI_Alltoallv wants them. */
+struct shipment {
+    int *send, *receive, *to, *from; /* ranks each; one allocation */
+    int32_t *owner;                  /* of each kept column */
+    struct entry *leaving;
+    struct entry *arrived; /* on a lone rank the same as leaving */
+    int64_t n_arrived;
+};
+
+static void shipment_free(struct shipment *shipment)
+{
+    if (shipment->arrived != shipment->leaving)
+        free(shipment->arrived);
+    free(shipment->leaving);
+    free(shipment->send);
+    free(shipment->owner);
+}
+
+static status too_many(int64_t entries)
+{
+    return error_set(MONGE_USAGE, "transport: %lld allowed pairs on one rank are too many; use more ranks", (long long)entries);
+}
+
+static status shipment_new(struct shipment *shipment, const struct ot_operator *op, int64_t entries)
+{
+    size_t size = (size_t)op->size;
+    *shipment = (struct shipment){.send = calloc(4 * size, sizeof *shipment->send),
+                                  .owner = malloc(((size_t)op->m + 1) * sizeof *shipment->owner),
+                                  .leaving = malloc(((size_t)entries + 1) * sizeof *shipment->leaving)};
+    if (!shipment->send || !shipment->owner || !shipment->leaving)
+        return error_memory("a sparse transport kernel", 16.0 * (double)entries);
+    shipment->receive = shipment->send + size;
+    shipment->to = shipment->send + 2 * size;
+    shipment->from = shipment->send + 3 * size;
+    for (int r = 0; r < op->size; r++)
+        for (int j = op->columns.first[r]; j < op->columns.first[r + 1]; j++)
+            shipment->owner[j] = r;
+    return entries > INT_MAX ? too_many(entries) : MONGE_OK;
+}
+
+/* How many entries go where and come from where; room for them. Collective. */
+static status count_shipment(struct shipment *shipment, const struct ot_operator *op, const struct part *part)
+{
+    for (int64_t k = 0; k < part->start[part->n]; k++)
+        shipment->send[shipment->owner[part->index[k]]]++;
+    shipment->receive[0] = shipment->send[0];
+    if (op->size > 1)
+        MPI_Alltoall(shipment->send, 1, MPI_INT, shipment->receive, 1, MPI_INT, op->comm);
+    for (int r = 0; r < op->size; r++) {
+        shipment->to[r] = r ? shipment->to[r - 1] + shipment->send[r - 1] : 0;
+        shipment->from[r] = (int)shipment->n_arrived;
+        shipment->n_arrived += shipment->receive[r];
+    }
+    if (shipment->n_arrived > INT_MAX)
+        return too_many(shipment->n_arrived);
+    shipment->arrived = op->size > 1 ? malloc(((size_t)shipment->n_arrived + 1) * sizeof *shipment->arrived) : shipment->leaving;
+    return shipment->arrived ? MONGE_OK : error_memory("a sparse transport kernel", 16.0 * (double)shipment->n_arrived);
+}
+
+/* Collective. */
+static void ship(struct shipment *shipment, const struct ot_operator *op, const struct part *part, const double *values)
+{
+    for (int64_t i = 0; i < part->n; i++)
+        for (int64_t k = part->start[i]; k < part->start[i + 1]; k++)
+            shipment->leaving[shipment->to[shipment->owner[part->index[k]]]++] =
+                (struct entry){(int32_t)(part->first + i), part->index[k], values[k]};
+    if (op->size == 1)
+        return;
+    for (int r = 0; r < op->size; r++)
+        shipment->to[r] -= shipment->send[r];
+    MPI_Datatype type;
+    MPI_Type_contiguous((int)sizeof(struct entry), MPI_BYTE, &type);
+    MPI_Type_commit(&type);
+    MPI_Alltoallv(shipment->leaving, shipment->send, shipment->to, type, shipment->arrived, shipment->receive, shipment->from, type,
+                  op->comm);
+    MPI_Type_free(&type);
+}
+
+/* Own entries with `values` (order of visit) to the ranks of their columns; in shipment->arrived the entries of each column are by
+ * rising row. On error the shipment is free. Collective. */
+static status send_to_columns(const struct ot_operator *op, const double *values, struct shipment *shipment)
 {
     const struct part *part = &((const struct sparse *)op->state)->by_rows;
-    int64_t entries = part->start[part->n];
-    size_t size = (size_t)op->size;
-    int *send = calloc(4 * size, sizeof *send), *receive = send + size, *to = send + 2 * size, *from = send + 3 * size;
-    int32_t *owner = malloc(((size_t)op->m + 1) * sizeof *owner);
-    struct entry *leaving = malloc(((size_t)entries + 1) * sizeof *leaving);
-    status s = send && owner && leaving ? MONGE_OK : error_memory("a sparse transport kernel", 16.0 * (double)entries);
-    *arrived = NULL;
-    if (s == MONGE_OK && entries > INT_MAX)
-        s = error_set(MONGE_USAGE, "transport: %lld allowed pairs on one rank are too many; use more ranks", (long long)entries);
+    status s = shipment_new(shipment, op, part->start[part->n]);
     s = op->size > 1 ? agree(op->comm, s) : s;
     if (s == MONGE_OK) {
-        for (int r = 0; r < op->size; r++)
-            for (int j = op->columns.first[r]; j < op->columns.first[r + 1]; j++)
-                owner[j] = r;
-        for (int64_t k = 0; k < entries; k++)
-            send[owner[part->index[k]]]++;
-        receive[0] = send[0];
-        if (op->size > 1)
-            MPI_Alltoall(send, 1, MPI_INT, receive, 1, MPI_INT, op->comm);
-        *n_arrived = 0;
-        for (int r = 0; r < op->size; r++) {
-            to[r] = r ? to[r - 1] + send[r - 1] : 0;
-            from[r] = (int)*n_arrived;
-            *n_arrived += receive[r];
-        }
-        *arrived = op->size > 1 ? malloc(((size_t)*n_arrived + 1) * sizeof **arrived) : leaving;
-        if (*n_arrived > INT_MAX)
-            s = error_set(MONGE_USAGE, "transport: %lld allowed pairs on one rank are too many; use more ranks", (long long)*n_arrived);
-        else if (!*arrived)
-            s = error_memory("a sparse transport kernel", 16.0 * (double)*n_arrived);
+        s = count_shipment(shipment, op, part);
         s = op->size > 1 ? agree(op->comm, s) : s;
     }
-    if (s == MONGE_OK) {
-        for (int64_t i = 0; i < part->n; i++)
-            for (int64_t k = part->start[i]; k < part->start[i + 1]; k++)
-                leaving[to[owner[part->index[k]]]++] = (struct entry){(int32_t)(part->first + i), part->index[k], values[k]};
-        if (op->size > 1) {
-            MPI_Datatype type;
-            MPI_Type_contiguous((int)sizeof(struct entry), MPI_BYTE, &type);
-            MPI_Type_commit(&type);
-            for (int r = 0; r < op->size; r++)
-                to[r] -= send[r];
-            MPI_Alltoallv(leaving, send, to, type, *arrived, receive, from, type, op->comm);
-            MPI_Type_free(&type);
-        }
-    }
-    if (s != MONGE_OK && *arrived != leaving) {
-        free(*arrived);
-        *arrived = NULL;
-    }
-    if (*arrived != leaving)
-        free(leaving);
-    free(send);
-    free(owner);
+    if (s == MONGE_OK)
+        ship(shipment, op, part, values);
+    else
+        shipment_free(shipment);
     return s;
 }
 
 static status sparse_column_sums(const struct ot_operator *op, const double *values, double *t)
 {
-    struct entry *arrived;
-    int64_t n_arrived;
-    status s = send_to_columns(op, values, &arrived, &n_arrived);
+    struct shipment shipment;
+    status s = send_to_columns(op, values, &shipment);
     if (s != MONGE_OK)
         return s;
     for (int64_t j = op->first_column; j < op->end_column; j++)
         t[j] = 0.0;
-    for (int64_t k = 0; k < n_arrived; k++)
-        t[arrived[k].column] += arrived[k].value;
-    free(arrived);
+    for (int64_t k = 0; k < shipment.n_arrived; k++)
+        t[shipment.arrived[k].column] += shipment.arrived[k].value;
+    shipment_free(&shipment);
     return MONGE_OK;
 }
 
@@ -263,26 +296,26 @@ static status rows_new(struct ot_operator *op, const struct ot_problem *p, struc
 static status columns_new(struct ot_operator *op, struct sparse *sparse)
 {
     struct part *part = &sparse->by_columns;
-    struct entry *arrived;
-    int64_t n_arrived;
-    status s = send_to_columns(op, sparse->by_rows.cost, &arrived, &n_arrived);
+    struct shipment shipment;
+    status s = send_to_columns(op, sparse->by_rows.cost, &shipment);
     if (s != MONGE_OK)
         return s;
+    const struct entry *arrived = shipment.arrived;
     *part = (struct part){.n = op->end_column - op->first_column, .first = op->first_column};
-    s = part_new(part, n_arrived);
+    s = part_new(part, shipment.n_arrived);
     if (s == MONGE_OK) {
         int64_t *next = part->start + 1; /* next[j]: where column j's next entry goes; ends as its end */
-        for (int64_t k = 0; k < n_arrived; k++)
+        for (int64_t k = 0; k < shipment.n_arrived; k++)
             next[arrived[k].column - part->first + 1]++;
         for (int64_t j = 1; j <= part->n; j++)
             next[j] += next[j - 1];
-        for (int64_t k = 0; k < n_arrived; k++) {
+        for (int64_t k = 0; k < shipment.n_arrived; k++) {
             int64_t place = next[arrived[k].column - part->first]++;
             part->index[place] = arrived[k].row;
             part->cost[place] = arrived[k].value;
         }
     }
-    free(arrived);
+    shipment_free(&shipment);
     return op->size > 1 ? agree(op->comm, s) : s;
 }
 

@@ -228,7 +228,6 @@ static void bench_gene(int64_t side)
     for (int64_t i = 0; i < b.n; i++)
         b.a[i] /= total;
     options.start_f = cold.f;
-    options.start_g = cold.g;
     double warm_time = solve_time(&b.problem, &options, &warm);
     printf("one gene, %lld spots, squared distance, eps 1, tol 1e-6\n", (long long)b.n);
     printf("  %-28s %10.3f s    %lld iterations, %s\n", "cold", cold_time, (long long)cold.iterations, ot_outcome_text(cold.outcome));

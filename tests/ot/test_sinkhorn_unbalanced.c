@@ -66,8 +66,40 @@ static void golden_problems(void **state)
     assert_below("40 problems: most iterations", worst.iterations, 2000);
 }
 
+/* A column so costly that no mass in the range of double goes there: exp(-cost/rho) = exp(-3000). */
+static void hopeless_column(void **state)
+{
+    (void)state;
+    enum { N = 6, M = 7 };
+    double cost[N * M], a[N], b[M];
+    for (int i = 0; i < N; i++) {
+        a[i] = 1.0 / N;
+        for (int j = 0; j < M; j++)
+            cost[i * M + j] = j == 3 ? 3.0 : 1e-3 * (i - j) * (i - j);
+    }
+    for (int j = 0; j < M; j++)
+        b[j] = 1.0 / M;
+    const double rho[][2] = {{1e-3, 1e-3}, {INFINITY, 1e-3}, {0.01, 0.0}};
+    for (int k = 0; k < 6; k++) {
+        struct ot_problem p = share_dense(MPI_COMM_WORLD, N, M, cost, a, b, 2e-4);
+        struct ot_options options = ot_options_default();
+        struct ot_result result;
+        p.rho1 = rho[k / 2][0];
+        p.rho2 = rho[k / 2][1];
+        p.reference = k % 2 ? OT_REFERENCE_AB : OT_REFERENCE_ONES;
+        options.tol = 1e-10;
+        assert_int_equal(ot_solve(&p, &options, &result), MONGE_OK);
+        assert_int_equal(result.outcome, OT_CONVERGED);
+        assert_true(result.col_marginal[3] < 1e-300);
+        char name[96];
+        snprintf(name, sizeof name, "hopeless column, rho %g %g: dual gap, relative", p.rho1, p.rho2);
+        assert_below(name, fabs(result.entropic_obj - result.dual_obj) / fabs(result.entropic_obj), 1e-8);
+        ot_result_free(&result);
+    }
+}
+
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(golden_problems)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(golden_problems), cmocka_unit_test(hopeless_column)};
     SUITE(argc, argv, tests);
 }
