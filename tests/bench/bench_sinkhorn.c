@@ -185,11 +185,13 @@ static void bench_dense(int64_t side, double triad)
     ot_side_reset(&b.rows, b.problem.eps);
     ot_side_reset(&b.columns, b.problem.eps);
     double stabilised = best_of(ROUNDS, run_stabilised, &b), bytes = 8.0 * (double)b.n * (double)b.n;
-    printf("dense %lld x %lld, one iteration\n", (long long)b.n, (long long)b.n);
-    printf("  %-28s %10.3f ms   %5.2f of triad\n", "dgemv pair", 1e3 * dgemv, 2e-9 * bytes / dgemv / triad);
-    printf("  %-28s %10.3f ms   %5.2f of dgemv pair   %5.2f of triad (kernel read once)\n", "plain", 1e3 * plain, plain / dgemv,
-           1e-9 * bytes / plain / triad);
-    printf("  %-28s %10.3f ms   %5.2f of plain (bar 1.2)\n", "stabilised, over-relaxed", 1e3 * stabilised, stabilised / plain);
+    char row[64];
+    snprintf(row, sizeof row, "sinkhorn %d x %d: dgemv pair", (int)b.n, (int)b.n);
+    bench_row(row, 1e3 * dgemv, "ms", 2e-9 * bytes / dgemv / triad, "triad", NULL, 0.0);
+    snprintf(row, sizeof row, "sinkhorn %d x %d: plain iteration", (int)b.n, (int)b.n);
+    bench_row(row, 1e3 * plain, "ms", plain / dgemv, "the dgemv pair's time", NULL, 0.0);
+    bench_row("  the same, kernel read once", 1e-9 * bytes / plain, "GB/s", 1e-9 * bytes / plain / triad, "triad", NULL, 0.0);
+    bench_row("  stabilised, over-relaxed", 1e3 * stabilised, "ms", stabilised / plain, "the plain time", "<=", 1.2);
     bench_free(&b);
 }
 
@@ -198,10 +200,10 @@ static void bench_log_domain(int64_t side)
     struct bench b = bench_new(side, 0.5 * (double)(side * side));
     double log_time = best_of(3, run_log, &b), libm = best_of(1, run_log_libm, &b), absorb = best_of(3, run_absorb, &b);
     double entries = (double)b.n * (double)b.n;
-    printf("log domain %lld x %lld, one iteration\n", (long long)b.n, (long long)b.n);
-    printf("  %-28s %10.3f ms   %5.2f ns per exp\n", "this", 1e3 * log_time, 1e9 * log_time / (2.0 * entries));
-    printf("  %-28s %10.3f ms   ratio %.1f (bar 8)\n", "libm, loop by loop", 1e3 * libm, libm / log_time);
-    printf("  %-28s %10.3f ms\n", "absorption", 1e3 * absorb);
+    char row[64];
+    snprintf(row, sizeof row, "sinkhorn %d x %d: log domain", (int)b.n, (int)b.n);
+    bench_row(row, 1e9 * log_time / (2.0 * entries), "ns/exp", libm / log_time, "the rate with libm", ">=", 8.0);
+    bench_row("  absorption", 1e3 * absorb, "ms", NAN, NULL, NULL, 0.0);
     bench_free(&b);
 }
 
@@ -229,12 +231,11 @@ static void bench_gene(int64_t side)
         b.a[i] /= total;
     options.start_f = cold.f;
     double warm_time = solve_time(&b.problem, &options, &warm);
-    printf("one gene, %lld spots, squared distance, eps 1, tol 1e-6\n", (long long)b.n);
-    printf("  %-28s %10.3f s    %lld iterations, %s\n", "cold", cold_time, (long long)cold.iterations, ot_outcome_text(cold.outcome));
-    printf("  %-28s %10.3f s    %lld iterations, ratio %.1f\n", "cold, no truncation", full_time, (long long)full.iterations,
-           full_time / cold_time);
-    printf("  %-28s %10.3f s    %lld iterations, ratio %.2f\n", "from a near gene", warm_time, (long long)warm.iterations,
-           warm_time / cold_time);
+    char row[64];
+    snprintf(row, sizeof row, "sinkhorn, one gene, %d spots: cold", (int)b.n);
+    bench_row(row, cold_time, "s", NAN, NULL, NULL, 0.0);
+    bench_row("  without truncation", full_time, "s", full_time / cold_time, "the cold time", NULL, 0.0);
+    bench_row("  from a near gene", warm_time, "s", warm_time / cold_time, "the cold time", NULL, 0.0);
     ot_result_free(&cold);
     ot_result_free(&full);
     ot_result_free(&warm);
@@ -292,9 +293,10 @@ static void bench_sparse(int64_t side)
     ot_side_reset(&b.columns, b.problem.eps);
     run_absorb(&b);
     double one = best_of(ROUNDS, run_stabilised, &b), pairs = (double)start[b.n];
-    printf("sparse, %lld spots, %.0f pairs per spot\n", (long long)b.n, pairs / (double)b.n);
-    printf("  %-28s %10.3f ms   %5.2f ns per pair and product; 1e6 spots: %.3f s on one core (bar 0.15)\n", "iteration", 1e3 * one,
-           1e9 * one / (2.0 * pairs), one * 61e6 / pairs);
+    char row[64];
+    snprintf(row, sizeof row, "sinkhorn, sparse, %d spots: iteration", (int)b.n);
+    bench_row(row, 1e9 * one / (2.0 * pairs), "ns/pair", NAN, NULL, NULL, 0.0);
+    bench_row("  the same for 1e6 spots of 61 pairs", one * 61e6 / pairs, "s", NAN, NULL, "<=", 0.15);
     bench_free(&b);
     free(start);
     free(column);
@@ -316,16 +318,15 @@ static void bench_many(int64_t side)
     double start = machine_seconds();
     must(ot_solve_many(&b.problem, OT_LANES, targets, &options, results));
     double together = machine_seconds() - start;
-    int64_t iterations = results[0].iterations;
     for (int k = 0; k < OT_LANES; k++) {
         b.problem.b = targets + k * b.n;
         alone += solve_time(&b.problem, &options, &one);
         ot_result_free(&one);
         ot_result_free(&results[k]);
     }
-    printf("%d targets, %lld spots, one kernel\n", OT_LANES, (long long)b.n);
-    printf("  %-28s %10.3f s    %lld iterations; one by one %.3f s, ratio %.1f\n", "together", together, (long long)iterations, alone,
-           alone / together);
+    char row[64];
+    snprintf(row, sizeof row, "sinkhorn, %d targets together, %d spots", OT_LANES, (int)b.n);
+    bench_row(row, together, "s", alone / together, "the rate one by one", NULL, 0.0);
     free(targets);
     bench_free(&b);
 }
@@ -335,7 +336,6 @@ int main(int argc, char **argv)
     machine_right_openblas(argv);
     MPI_Init(&argc, &argv);
     struct machine machine = machine_measure();
-    machine_print(&machine);
     bench_dense(32, machine.triad);
     bench_dense(71, machine.triad);
     bench_log_domain(45);
