@@ -115,7 +115,7 @@ static const struct kind kinds[] = {
     {"strong bleeding", {{"beta", ".75"}}, 2, .88, .91, 0, 0, 1, NAN},
     {"mismatch", {{"spread", "student"}, {"domains", "false"}, {"lattice", "square"}}, 2, .91, .93, 0, 0, 1, NAN},
     {"capture noise .2", {{"capture-sd", ".2"}}, 2, .90, .95, 0, 0, 1, NAN},
-    {"capture noise .35", {{"capture-sd", ".35"}}, 2, .90, .95, 0, 0, 1, NAN},
+    {"capture noise .35", {{"capture-sd", ".35"}}, 5, .90, .95, 0, 0, 1, NAN},
     {"gene-specific bleeding", {{"gene-beta-spread", ".5"}, {"gene-uniform-spread", ".5"}}, 2, .87, 1, 0, 0, 1, NAN},
     {"no diffusion", {{"null", "true"}}, 1, 2, 2, 0, 0, 1, NAN},
 };

@@ -1,6 +1,7 @@
 #include "machine.h"
 
 #include <cblas.h>
+#include <math.h>
 #include <mpi.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -72,11 +73,24 @@ struct machine machine_measure(void)
     return machine;
 }
 
+void bench_row(const char *name, double value, const char *unit, double ratio, const char *reference, const char *relation, double aim)
+{
+    double judged = isnan(ratio) ? value : ratio;
+    char of[48] = "", goal[32] = "";
+    if (!isnan(ratio))
+        snprintf(of, sizeof of, "%.3g of %s", ratio, reference);
+    if (relation)
+        snprintf(goal, sizeof goal, "%s %g", relation, aim);
+    const char *verdict = !relation ? "" : (*relation == '>' ? judged >= aim : judged <= aim) ? "met" : "missed";
+    printf("%-46s %9.4g %-9s %-26s %-10s %s\n", name, value, unit, of, goal, verdict);
+    fflush(stdout);
+}
+
 void machine_print(const struct machine *machine)
 {
-    printf("%-24s %10.2f GB/s\n", "triad", machine->triad);
-    printf("%-24s %10.2f GFLOP/s\n", "sgemm", machine->sgemm);
-    printf("%-24s %10.2f GFLOP/s\n", "dgemm", machine->dgemm);
+    bench_row("machine: triad, one core", machine->triad, "GB/s", NAN, NULL, NULL, 0.0);
+    bench_row("machine: sgemm, one core", machine->sgemm, "GFLOP/s", NAN, NULL, NULL, 0.0);
+    bench_row("machine: dgemm, one core", machine->dgemm, "GFLOP/s", NAN, NULL, NULL, 0.0);
 }
 
 void machine_right_openblas(char **argv)

@@ -11,7 +11,11 @@ struct machine {
 /* A few seconds and 768 MB; best of five runs, on a machine with nothing else to do. Rates are 0 where memory is short. */
 struct machine machine_measure(void);
 
-/* Prints the rates as rows "name value unit". */
+/* One row of the table that tests/bench/run prints: name, value and unit; what that is of a reference (NAN: no reference); and the aim,
+ * for that ratio or, without one, for the value (relation ">=" or "<="; NULL: no aim), met or missed. */
+void bench_row(const char *name, double value, const char *unit, double ratio, const char *reference, const char *relation, double aim);
+
+/* Prints the rates as rows. */
 void machine_print(const struct machine *machine);
 
 /* For a bench that compares with OpenBLAS, first of all in main: sets one thread, and starts the program again with the right core type
