@@ -39,6 +39,9 @@ static inline double from_bits(uint64_t bits)
     return x;
 }
 
+/* log 2 in two parts; the high one times an exponent has no rounding error */
+static const double LOG2_HIGH = 0x1.62e42fefa38p-1, LOG2_LOW = 0x1.ef35793c7673p-45;
+
 static inline double exp_inline(double x)
 {
     const double round_to_integer = 0x1.8p52; /* adding it leaves the nearest integer in the low bits */
@@ -46,8 +49,8 @@ static inline double exp_inline(double x)
     inside = inside > 709.0 ? 709.0 : inside;
     double shifted = fused_inline(inside, 0x1.71547652b82fep0, round_to_integer);
     double k = shifted - round_to_integer;
-    double r = fused_inline(k, -0x1.62e42fefa39efp-1, inside);
-    r = fused_inline(k, -0x1.abc9e3b39803fp-56, r);
+    double r = fused_inline(k, -LOG2_HIGH, inside); /* exact, fused or not */
+    r = fused_inline(k, -LOG2_LOW, r);
     double p = 1.0 / 6227020800.0;
     p = fused_inline(p, r, 1.0 / 479001600.0);
     p = fused_inline(p, r, 1.0 / 39916800.0);
@@ -87,8 +90,8 @@ static inline double log_inline(double x)
     p = fused_inline(p, z, 1.0 / 7.0);
     p = fused_inline(p, z, 1.0 / 5.0);
     p = fused_inline(p, z, 1.0 / 3.0);
-    double small = fused_inline(2.0 * s * z, p, e * 0x1.abc9e3b39803fp-56);
-    double y = fused_inline(e, 0x1.62e42fefa39efp-1, fused_inline(2.0, s, small));
+    double small = fused_inline(2.0 * s * z, p, e * LOG2_LOW);
+    double y = fused_inline(e, LOG2_HIGH, fused_inline(2.0, s, small));
     y = x < DBL_MIN ? -(double)INFINITY : y;
     return x <= DBL_MAX ? y : x;
 }

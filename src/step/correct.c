@@ -209,8 +209,10 @@ static status measured_kernel(struct correction *c)
 {
     struct kernel_file file;
     status fault = agree(c->section->comm, kernel_file_read(&file, c->options->kernel));
-    if (fault)
+    if (fault) {
+        kernel_file_free(&file); /* read here, but not on another rank */
         return fault;
+    }
     c->fit.parameters = (struct kernel_parameters){
         .beta = file.beta, .uniform_weight = file.uniform, .permeability = file.permeability, .sigma = NAN, .tail_length = NAN};
     c->fit.with_ring = c->fit.without_ring = c->fit.parameters;
