@@ -12,6 +12,7 @@
 #include "monge/log.h"
 #include "monge/pipeline.h"
 #include "monge/report.h"
+#include "monge/signals.h"
 #include "monge/simulate.h"
 #include "monge/tempfile.h"
 #include "monge/verb.h"
@@ -79,12 +80,13 @@ int main(int argc, char **argv)
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     struct guard guard;
     guard_open(&guard, MPI_COMM_WORLD);
+    signals_open();
     log_open(rank == 0, false);
     status result = guard_agree(&guard, run_verb(MPI_COMM_WORLD, argc, argv));
     if (result != MONGE_OK) {
         tempfile_remove_all();
         if (rank == 0)
-            fprintf(stderr, "monge: error: %s\n", error_message());
+            fprintf(stderr, result == MONGE_TRY_AGAIN ? "monge: %s\n" : "monge: error: %s\n", error_message());
     }
     guard_close(&guard);
     fflush(stdout);
