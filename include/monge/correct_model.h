@@ -58,6 +58,7 @@ struct lowrank_options {
     int first_weight_sweep; /* 5: from the 6th sweep */
     int likelihood_every;   /* log-likelihood of every n-th sweep and the last, NaN between (logarithms cost a third of a sweep); 0: all */
     bool rescale_rows;      /* test switch: rows of V rescaled to T_g (golden lowrank_map) instead of carrying the factors */
+    bool single; /* passes over the counts in single precision; sums, U and V are double in both */
     uint64_t seed;
 };
 struct lowrank {

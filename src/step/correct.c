@@ -523,6 +523,7 @@ status correct_fit_new(struct correct_fit *fit, const struct correct_setting *se
                                       .gene_weights = choices->gene_weights,
                                       .first_weight_sweep = 5,
                                       .likelihood_every = 20,
+                                      .single = setting->single,
                                       .seed = (uint64_t)setting->options->seed};
     fit->omega = choices->omega;
     status fault = lowrank_start(&fit->model, &lowrank, kernel, columns);
