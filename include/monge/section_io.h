@@ -18,6 +18,18 @@ struct read_options {
  * names, missing or wrong-typed in_tissue or positions. */
 status section_read(struct section *section, MPI_Comm comm, const char *path, const struct read_options *options);
 
+/* What can be known of a section without reading it. */
+struct section_size {
+    int64_t spots, genes, entries; /* entries: counts stored in the file */
+};
+
+/* Local (one rank; no parallel I/O). The sizes that the file itself declares; layer as in read_options. Errors as of section_read. */
+status section_size_read(struct section_size *size, const char *path, const char *layer);
+
+/* Local. The files that a section's content depends on, each with size and time of change, as text (malloc'd): the same text, the
+ * same section. NULL with MONGE_NO_INPUT if there is none. */
+char *section_identity(const char *path);
+
 /* Writes the input file's content, untouched, plus all results, in the input's row order, to a temporary name in the same
  * folder, and renames it to path when complete; removes it on error. For outs/ input the whole AnnData is written. */
 status section_write(struct section *section, const char *path);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "correct_parts.h"
+#include "monge/section_io.h"
 
 struct cost {
     int gene_groups, spot_groups;
@@ -10,15 +11,15 @@ struct cost {
 };
 
 /* Radius, rank and sweeps are chosen from the data; typical values stand for them. */
-static struct cost estimate(const struct section *section, const struct correct_options *o, int size, double entries)
+static struct cost estimate(const struct section_size *section, const struct correct_options *o, int size)
 {
     const double OFFSETS = 91.0, COMPONENTS = 2.0, SWEEPS = 60.0, RANK = 24.0, CANDIDATES = 16.0;
     const double RATE_SINGLE = 4e10, RATE_DOUBLE = 1.5e10, RATE_ENTRIES = 2.5e9; /* flop/s per core; multiply-adds at non-zeros per s */
-    double sites = (double)section->slide.n_sites, genes = (double)section->n_genes;
+    double sites = (double)section->spots, genes = (double)section->genes, entries = (double)section->entries;
     bool single = o->precision == PRECISION_SINGLE || (o->precision == PRECISION_AUTO && sites * genes > 2e7);
     int genes_side = 1, spots_side = 1;
     if (!o->grid || sscanf(o->grid, "%dx%d", &genes_side, &spots_side) != 2)
-        grid_shape(size, section->slide.n_sites, (section->n_genes + GENE_LANES - 1) / GENE_LANES, GENE_LANES, CORRECT_BYTES_PER_RANK,
+        grid_shape(size, section->spots, (section->genes + GENE_LANES - 1) / GENE_LANES, GENE_LANES, CORRECT_BYTES_PER_RANK,
                    &genes_side, &spots_side);
     double own_sites = sites / spots_side, real_bytes = single ? 4.0 : 8.0;
     double fields = 11.0 * own_sites * GENE_LANES * real_bytes, model = own_sites * RANK * 8.0 * 8.0, rows = 8.0 * entries / size;
@@ -31,6 +32,13 @@ static struct cost estimate(const struct section *section, const struct correct_
     return (struct cost){genes_side, spots_side, rows + 5.0 * columns + fields + model, (plans + field + fit) / size};
 }
 
+void correct_estimate(const struct section_size *size, const void *options, int ranks, double *bytes, double *seconds)
+{
+    struct cost cost = estimate(size, options, ranks);
+    *bytes = cost.bytes;
+    *seconds = cost.seconds;
+}
+
 status correct_plan(const struct section *section, const void *values)
 {
     int size, rank;
@@ -38,7 +46,8 @@ status correct_plan(const struct section *section, const void *values)
     MPI_Comm_rank(section->comm, &rank);
     int64_t entries = section->counts.start[section->counts.n_rows];
     MPI_Allreduce(MPI_IN_PLACE, &entries, 1, MPI_INT64_T, MPI_SUM, section->comm);
-    struct cost cost = estimate(section, values, size, (double)entries);
+    const struct section_size whole = {section->slide.n_sites, section->n_genes, entries};
+    struct cost cost = estimate(&whole, values, size);
     if (rank == 0) {
         printf("correct\n");
         printf("  grid       %d gene groups x %d spot groups\n", cost.gene_groups, cost.spot_groups);
