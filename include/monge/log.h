@@ -27,7 +27,18 @@ void phase_begin(const char *name); /* static string; NULL ends */
 int phase_count(void);
 const char *phase_name(int i);
 double phase_seconds(int i);
+double phase_memory(int i); /* bytes: this process at its fullest until the phase ended; up to now while it runs */
+int phase_running(void);    /* index of the running phase, -1: none */
 void phase_reset(void);
+
+/* A second reader of what happens, e.g. a job's log file (run_log.h): it hears every message, printed or not, and every beginning of a
+ * phase (name NULL: the running one ended). Kept by reference; NULL: nobody. */
+struct log_listener {
+    void (*message)(const char *kind, const char *text, void *data); /* kind: "info" or "warning" */
+    void (*phase)(const char *name, void *data);
+    void *data;
+};
+void log_listen(const struct log_listener *listener);
 
 double wall_seconds(void);      /* monotonic */
 double peak_memory_bytes(void); /* of this process */

@@ -25,6 +25,7 @@
 #include "monge/agree.h"
 #include "monge/log.h"
 #include "monge/tempfile.h"
+#include "monge/traffic.h"
 #include "names.h"
 #include "parallel_write.h"
 
@@ -414,7 +415,7 @@ static status reserve(const struct output *out, double bytes)
     return s;
 }
 
-static status make_file(const struct output *out)
+static status create_file(const struct output *out)
 {
     status s = check_place(out->path);
     if (s == MONGE_OK)
@@ -445,6 +446,14 @@ static status make_file(const struct output *out)
     return s == MONGE_OK ? reserve(out, (double)size + bytes_to_come(out)) : s;
 }
 
+static status make_file(const struct output *out)
+{
+    traffic_io_begin();
+    status s = create_file(out);
+    traffic_io_end();
+    return s;
+}
+
 /* --- step 2: all ranks ------------------------------------------------------------------------------------------------- */
 
 static status write_item(const struct output *out, const struct parallel_file *file, const struct row_order *order, int k)
@@ -466,7 +475,9 @@ static status fill_file(const struct output *out)
     if (s != MONGE_OK)
         return s;
     hid_t properties = access_properties(order.size > 1, section->comm);
+    traffic_io_begin();
     file.id = H5Fopen(out->temporary, H5F_ACC_RDWR, properties);
+    traffic_io_end();
     H5Pclose(properties);
     s = agree(section->comm,
               file.id < 0 ? error_set(MONGE_IO, "%s: cannot be written (%s); is the disk full?", out->temporary, h5_reason()) : MONGE_OK);
@@ -487,11 +498,13 @@ static status fill_file(const struct output *out)
 static status publish(const struct output *out)
 {
     struct stat about;
+    traffic_io_begin();
     int descriptor = open(out->temporary, O_WRONLY);
     int refused = descriptor < 0 || fstat(descriptor, &about) != 0 || ftruncate(descriptor, about.st_size) != 0 ||
                   fsync(descriptor) != 0; /* network disks report a full disk only now */
     if (descriptor >= 0)
         close(descriptor);
+    traffic_io_end();
     if (refused)
         return error_set(MONGE_IO, "%s: cannot be written (%s)", out->temporary, strerror(errno));
     if (rename(out->temporary, out->path) != 0)
