@@ -26,10 +26,10 @@ struct phase_spread {
     double min, mean, max; /* over ranks */
 };
 struct phase_record {
-    int n_ranks, n;                                    /* ranks, phases */
-    char **name;                                       /* n */
-    double *seconds;                                   /* n_ranks x n */
-    struct phase_spread (*spread)[PHASE_QUANTITIES];   /* n */
+    int n_ranks, n;                                  /* ranks, phases */
+    char **name;                                     /* n */
+    double *seconds;                                 /* n_ranks x n */
+    struct phase_spread (*spread)[PHASE_QUANTITIES]; /* n */
 };
 
 /* Collective over comm; the same record on all ranks: the phases of rank 0 so far, in order. On error *record is empty. */

@@ -73,19 +73,32 @@ static void print_line(const char *mark, const char *text)
     fflush(stderr);
 }
 
-void log_info(const char *format, ...)
+static void inform(const char *kind, const char *format, va_list arguments)
 {
     bool printed = journal.speaks && !journal.quiet;
     if (!printed && !journal.listener)
         return;
     char text[LINE];
-    va_list arguments;
-    va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    tell_listener("info", text);
+    tell_listener(kind, text);
     if (printed)
         print_line("", text);
+}
+
+void log_info(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    inform("info", format, arguments);
+    va_end(arguments);
+}
+
+void log_event(const char *kind, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    inform(kind, format, arguments);
+    va_end(arguments);
 }
 
 /* A warning that cannot be kept for want of memory is still printed. */

@@ -92,8 +92,8 @@ static status take_line(struct run_history *history, int before, const char *pat
     status done = MONGE_OK;
     struct run_entry *run = history->n > before ? &history->runs[history->n - 1] : NULL;
     if (!event)
-        done = error_set(MONGE_BAD_DATA, "%s line %d: not valid JSON (%s); delete the line, or give a log that monge wrote with --log", path,
-                         line, why.text);
+        done = error_set(MONGE_BAD_DATA, "%s line %d: not valid JSON (%s); delete the line, or give a log that monge wrote with --log",
+                         path, line, why.text);
     else if (!name)
         done = error_set(MONGE_BAD_DATA, "%s line %d: not an event of a job log; give files that monge wrote with --log", path, line);
     else if (!strcmp(name, "start"))

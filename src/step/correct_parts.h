@@ -144,6 +144,7 @@ status pass_through(const struct gene_counts *columns, const struct slide *slide
 
 /* For --dry-run: prints grid, memory and time. Collective. */
 status correct_plan(const struct section *section, const void *options);
+struct step_cost correct_cost(const struct section_size *size, int n_ranks, const void *options);
 
 /* The state of one run. */
 struct correction {
