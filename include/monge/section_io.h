@@ -18,13 +18,9 @@ struct read_options {
  * names, missing or wrong-typed in_tissue or positions. */
 status section_read(struct section *section, MPI_Comm comm, const char *path, const struct read_options *options);
 
-/* What can be known of a section without reading it. */
-struct section_size {
-    int64_t spots, genes, entries; /* entries: counts stored in the file */
-};
-
-/* Local (one rank; no parallel I/O). The sizes that the file itself declares; layer as in read_options. Errors as of section_read. */
-status section_size_read(struct section_size *size, const char *path, const char *layer);
+/* Local (one rank; no parallel I/O). The size of the section at `path`, from names, positions and the length of the counts; the counts
+ * themselves are not read. Errors as those of section_read that concern them. */
+status section_size_read(struct section_size *size, const char *path, const struct read_options *options);
 
 /* Local. The files that a section's content depends on, each with size and time of change, as text (malloc'd): the same text, the
  * same section. NULL with MONGE_NO_INPUT if there is none. */

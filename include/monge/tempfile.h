@@ -1,7 +1,8 @@
 /* Files that must not outlive a failed process: half-written outputs under their temporary names.
  *
  * A registered file is unlinked when the process ends by exit(), by tempfile_remove_all (error paths, before MPI_Abort) or by
- * SIGINT, SIGTERM, SIGHUP, SIGABRT, SIGSEGV, SIGBUS or SIGFPE; after that the signal takes its former course. */
+ * SIGINT, SIGTERM, SIGHUP, SIGABRT, SIGSEGV, SIGBUS or SIGFPE; after that the signal takes its former course. Signals that
+ * core/signals.h has taken over are left to it. */
 #ifndef MONGE_TEMPFILE_H
 #define MONGE_TEMPFILE_H
 

@@ -313,7 +313,7 @@ static void fill_lines(struct atlas_line *lines, const struct worker *worker, ch
         else if (line->state == ATLAS_RUNNING)
             line->state = ATLAS_WAITING; /* whoever ran it is gone */
         line->here = line->state == ATLAS_FAILED && !strcmp(line->record.run, atlas->run) && !strcmp(line->record.task, atlas->task);
-        if (line->record.size.spots == 0)
+        if (line->record.size.n_spots == 0)
             line->record.size = atlas->entries[i].size;
     }
 }

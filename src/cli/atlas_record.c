@@ -44,8 +44,8 @@ char *atlas_record_text(const struct atlas_record *given)
     clean(record->at);
     clean(record->why);
     json_t *json = json_pack("{ss ss ss sI sI sI sf sf sf si ss ss ss ss ss ss}", "state", atlas_state_words[record->state], "options",
-                             record->options, "input", record->input, "spots", (json_int_t)record->size.spots, "genes",
-                             (json_int_t)record->size.genes, "entries", (json_int_t)record->size.entries, "estimate", record->estimate,
+                             record->options, "input", record->input, "spots", (json_int_t)record->size.n_spots, "genes",
+                             (json_int_t)record->size.n_genes, "entries", (json_int_t)record->size.n_entries, "estimate", record->estimate,
                              "started", record->started, "seconds", record->seconds, "ranks", record->ranks, "at", record->at, "host",
                              record->host, "monge", record->version, "run", record->run, "task", record->task, "why", record->why);
     char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
@@ -73,9 +73,9 @@ bool atlas_record_parse(struct atlas_record *record, const char *text)
         record->state = (enum atlas_state)i;
         known = true;
     }
-    record->size.spots = json_integer_value(json_object_get(json, "spots"));
-    record->size.genes = json_integer_value(json_object_get(json, "genes"));
-    record->size.entries = json_integer_value(json_object_get(json, "entries"));
+    record->size.n_spots = json_integer_value(json_object_get(json, "spots"));
+    record->size.n_genes = json_integer_value(json_object_get(json, "genes"));
+    record->size.n_entries = json_integer_value(json_object_get(json, "entries"));
     record->estimate = json_number_value(json_object_get(json, "estimate"));
     record->started = json_number_value(json_object_get(json, "started"));
     record->seconds = json_number_value(json_object_get(json, "seconds"));

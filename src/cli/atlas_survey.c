@@ -14,7 +14,6 @@
 
 static const double BASE_BYTES = 8e7, ENTRY_BYTES = 32.0;            /* of a rank that reads a section */
 static const double BASE_SECONDS = 0.5, ENTRY_SECONDS = 4e-8;        /* of reading and writing */
-static const double CREATED_SHARE = 0.3;                             /* entries above zero of a section that a step makes */
 static const double USABLE = 0.85, ASSUMED_BYTES = 2e9, UNKNOWN = 1; /* of the memory; of a rank; seconds */
 
 /* ---- this job among others ---- */
@@ -118,23 +117,6 @@ static status hash_options(char hash[20], const struct job *job, const struct jo
 
 /* ---- one section ---- */
 
-static double number_option(const struct pipeline_step *step, const char *name)
-{
-    const struct option_table *table = verb_options(step->verb);
-    int index = options_find(table, name);
-    char *value = index >= 0 ? options_text(table, step->values, index) : NULL;
-    double number = value ? strtod(value, NULL) : 0.0;
-    free(value);
-    return number;
-}
-
-/* A section that a step makes is as large as that step's options rows, cols and genes say. */
-static void size_of_created(struct section_size *size, const struct pipeline_step *step)
-{
-    double spots = number_option(step, "rows") * number_option(step, "cols"), genes = number_option(step, "genes");
-    *size = (struct section_size){(int64_t)spots, (int64_t)genes, (int64_t)(CREATED_SHARE * spots * genes)};
-}
-
 bool atlas_is_done(const struct atlas *atlas, int i, const struct atlas_record *record)
 {
     const struct atlas_entry *entry = &atlas->entries[i];
@@ -152,20 +134,22 @@ static status look_at(struct atlas *atlas, int i)
     if (hash_options(entry->options, atlas->job, section) != MONGE_OK)
         return error_code();
     if (!section->input) {
-        size_of_created(&entry->size, &section->steps[0]);
+        entry->size = section->steps[0].verb->created_size ? section->steps[0].verb->created_size(section->steps[0].values) : entry->size;
         print_hash(entry->input, "created");
     } else {
         char *identity = section_identity(section->input);
         if (identity)
             print_hash(entry->input, identity);
         free(identity);
-        section_size_read(&entry->size, section->input, section->options.layer); /* a file that has none is refused when its turn comes */
+        const struct read_options read = {.layer = section->options.layer, .holes = (enum holes)section->options.holes};
+        if (section_size_read(&entry->size, section->input, &read) != MONGE_OK)
+            entry->size = (struct section_size){0}; /* it is refused when its turn comes */
         error_clear();
     }
     struct atlas_record record;
     atlas_record_read(atlas->control, section->name, &record);
     entry->settled = atlas_is_done(atlas, i, &record);
-    if (entry->settled && entry->size.spots == 0)
+    if (entry->settled && entry->size.n_spots == 0)
         entry->size = record.size;
     if (record.state == ATLAS_FAILED && strcmp(record.run, atlas->run) != 0)
         entry->failed_before = record.started;
@@ -177,22 +161,20 @@ static void estimate(const struct atlas *atlas, int i, int ranks, double *second
 {
     const struct job_section *section = &atlas->job->sections[i];
     const struct section_size *size = &atlas->entries[i].size;
-    double entries = (double)size->entries;
+    double entries = (double)size->n_entries;
     *seconds = UNKNOWN;
     *bytes = BASE_BYTES;
-    if (size->spots == 0)
+    if (size->n_spots == 0)
         return;
     *seconds = BASE_SECONDS + ENTRY_SECONDS * entries;
     *bytes += ENTRY_BYTES * entries / ranks;
     for (int k = 0; k < atlas->job->n_steps; k++) {
         const struct step *step = section->steps[k].verb->step;
-        double step_bytes, step_seconds, unused;
-        if (!step || !step->estimate)
+        if (!step || !step->cost)
             continue;
-        step->estimate(size, section->steps[k].values, 1, &unused, &step_seconds);
-        step->estimate(size, section->steps[k].values, ranks, &step_bytes, &unused);
-        *seconds += step_seconds;
-        *bytes = step_bytes + BASE_BYTES > *bytes ? step_bytes + BASE_BYTES : *bytes;
+        double own = BASE_BYTES + ENTRY_BYTES * entries / ranks + step->cost(size, ranks, section->steps[k].values).bytes;
+        *seconds += step->cost(size, 1, section->steps[k].values).seconds;
+        *bytes = own > *bytes ? own : *bytes;
     }
 }
 

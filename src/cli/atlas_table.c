@@ -82,9 +82,9 @@ static void add_planned(struct atlas_table *table, const struct atlas *atlas, in
 {
     const struct atlas_entry *entry = &atlas->entries[i];
     atlas_table_add(table, "%s", atlas->job->sections[i].name);
-    atlas_table_add(table, "%lld", (long long)entry->size.spots);
-    atlas_table_add(table, "%lld", (long long)entry->size.genes);
-    atlas_table_add(table, "%lld", (long long)entry->size.entries);
+    atlas_table_add(table, "%lld", (long long)entry->size.n_spots);
+    atlas_table_add(table, "%lld", (long long)entry->size.n_genes);
+    atlas_table_add(table, "%lld", (long long)entry->size.n_entries);
     if (entry->settled) {
         for (int c = 0; c < 3; c++)
             atlas_table_add(table, "%s", "");
@@ -97,7 +97,7 @@ static void add_planned(struct atlas_table *table, const struct atlas *atlas, in
         atlas_table_add(table, "done");
     else if (!entry->input[0])
         atlas_table_add(table, "%s is not there", atlas->job->sections[i].input);
-    else if (entry->size.spots == 0)
+    else if (entry->size.n_spots == 0)
         atlas_table_add(table, "%s cannot be read", atlas->job->sections[i].input);
     else
         atlas_table_add(table, "%s", entry->bytes > atlas->bytes_there ? "needs more memory than is there" : "");
@@ -156,8 +156,8 @@ void atlas_print_summary(const struct atlas_line *lines, int n)
         bool ended = line->state == ATLAS_DONE || line->state == ATLAS_FAILED || line->state == ATLAS_STOPPED;
         atlas_table_add(&table, "%s", line->name);
         atlas_table_add(&table, "%s", atlas_state_words[line->state]);
-        atlas_table_add(&table, line->record.size.spots ? "%lld" : "-", (long long)line->record.size.spots);
-        atlas_table_add(&table, line->record.size.spots ? "%lld" : "-", (long long)line->record.size.genes);
+        atlas_table_add(&table, line->record.size.n_spots ? "%lld" : "-", (long long)line->record.size.n_spots);
+        atlas_table_add(&table, line->record.size.n_spots ? "%lld" : "-", (long long)line->record.size.n_genes);
         atlas_table_add(&table, ended ? "%.1f" : "-", line->record.seconds);
         atlas_table_add(&table, ended ? "%d" : "-", line->record.ranks);
         if (line->state == ATLAS_FAILED)
@@ -182,7 +182,7 @@ status atlas_write_list(const struct atlas *atlas)
         const struct atlas_entry *entry = &atlas->entries[i];
         json_array_append_new(sections,
                               json_pack("{ss ss sI sI sf}", "name", job->sections[i].name, "options", entry->options, "spots",
-                                        (json_int_t)entry->size.spots, "genes", (json_int_t)entry->size.genes, "estimate", entry->seconds));
+                                        (json_int_t)entry->size.n_spots, "genes", (json_int_t)entry->size.n_genes, "estimate", entry->seconds));
     }
     json_t *list = json_pack("{ss ss so so}", "job", job->path, "monge", MONGE_VERSION, "steps", steps, "sections", sections);
     char *text = list ? json_dumps(list, JSON_INDENT(1)) : NULL;

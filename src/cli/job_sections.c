@@ -104,6 +104,14 @@ static status name_section(const struct job *job, struct job_section *section, c
     return MONGE_OK;
 }
 
+/* FOLDER/NAME.h5ad (malloc'd), and likewise with other endings. */
+static char *place(const struct job *job, const struct job_section *section, const char *ending)
+{
+    struct text path = {0};
+    text_add(&path, "%s/%s.%s", job->options.output_folder, section->name, ending);
+    return text_take(&path);
+}
+
 /* A step that reads the finished output writes beside it: FOLDER/NAME.html. */
 static status place_conclusions(const struct job *job, struct job_section *section)
 {
@@ -112,11 +120,9 @@ static status place_conclusions(const struct job *job, struct job_section *secti
         int output = options_find(table, "output");
         if (!section->steps[i].verb->conclude || output < 0 || !options_unset(table, section->steps[i].values, output))
             continue;
-        struct text path = {0};
-        text_add(&path, "%s/%s.html", job->options.output_folder, section->name);
-        char *place = text_take(&path);
-        status done = place ? options_set(table, section->steps[i].values, "output", place, "output") : error_code();
-        free(place);
+        char *page = place(job, section, "html");
+        status done = page ? options_set(table, section->steps[i].values, "output", page, "output") : error_code();
+        free(page);
         if (done != MONGE_OK)
             return done;
     }
@@ -135,10 +141,10 @@ static status end_section(const struct job *job, const char *file)
                          creates ? "%s: the first step makes the section, so there can be no 'input'" : "%s: no input is given", where);
     if (name_section(job, section, file, where) != MONGE_OK)
         return error_code();
-    struct text path = {0};
-    text_add(&path, "%s/%s.h5ad", job->options.output_folder, section->name);
-    section->output = text_take(&path);
-    return section->output ? place_conclusions(job, section) : error_code();
+    free(section->options.log);
+    section->options.log = place(job, section, "jsonl");
+    section->output = place(job, section, "h5ad");
+    return section->output && section->options.log ? place_conclusions(job, section) : error_code();
 }
 
 static status make_room(struct job *job, size_t n)

@@ -12,12 +12,17 @@
 #include "monge/log.h"
 #include "monge/pipeline.h"
 #include "monge/report.h"
+#include "monge/signals.h"
 #include "monge/simulate.h"
 #include "monge/tempfile.h"
 #include "monge/verb.h"
 
 static const struct verb verbs[] = {
-    {.options = &simulate_options, .shared = &options_with_create, .run = verb_step, .create = simulate_section},
+    {.options = &simulate_options,
+     .shared = &options_with_create,
+     .run = verb_step,
+     .create = simulate_section,
+     .created_size = simulate_size},
     {.shared = &options_with_step, .run = verb_step, .step = &step_correct},
     {.options = &report_options, .run = verb_conclude, .conclude = report_write},
     {.options = &options_info, .shared = &options_with_info, .run = verb_info},
@@ -75,12 +80,13 @@ int main(int argc, char **argv)
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     struct guard guard;
     guard_open(&guard, MPI_COMM_WORLD);
+    signals_open();
     log_open(rank == 0, false);
     status result = guard_agree(&guard, run_verb(MPI_COMM_WORLD, argc, argv));
     if (result != MONGE_OK) {
         tempfile_remove_all();
         if (rank == 0)
-            fprintf(stderr, "monge: error: %s\n", error_message());
+            fprintf(stderr, result == MONGE_TRY_AGAIN ? "monge: %s\n" : "monge: error: %s\n", error_message());
     }
     guard_close(&guard);
     fflush(stdout);

@@ -94,8 +94,15 @@ status verb_run(const struct command *command)
     if (done != MONGE_OK)
         return done;
     job.options.quiet = run.quiet;
+    if (run.log) { /* said on the command line, it stands before the job's own */
+        free(job.options.log);
+        job.options.log = run.log;
+    }
     job.options.dry_run = run.dry_run;
-    if (job.n_sections)
+    if (job.n_sections && job.options.log)
+        done = error_set(MONGE_USAGE, "%s: a job with many sections writes a log for each, %s/NAME.jsonl; leave 'log' out", job.path,
+                         job.options.output_folder);
+    else if (job.n_sections)
         done = run.dry_run ? atlas_plan(command->comm, &job) : atlas_run(command->comm, &job);
     else
         done = run_in_turn(command->comm, &job);

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "monge/signals.h"
+
 enum { SLOTS = 32 };
 static const int SIGNALS[] = {SIGINT, SIGTERM, SIGHUP, SIGABRT, SIGSEGV, SIGBUS, SIGFPE};
 enum { N_SIGNALS = sizeof SIGNALS / sizeof SIGNALS[0] };
@@ -49,7 +51,7 @@ static void watch(void)
     sigemptyset(&action.sa_mask);
     for (int i = 0; i < N_SIGNALS; i++) {
         sigaction(SIGNALS[i], NULL, &former[i]);
-        if (former[i].sa_handler != SIG_IGN) /* nohup stays in force */
+        if (former[i].sa_handler != SIG_IGN && !signals_own(SIGNALS[i])) /* nohup stays in force; core/signals.c calls us itself */
             sigaction(SIGNALS[i], &action, NULL);
     }
 }

@@ -130,7 +130,7 @@ status html_write(const char *path, const struct text *page)
     if (page->failed || !page->chars)
         return error_memory("the page", (double)page->length);
     struct text name = {0};
-    text_add(&name, "%s.%ld.tmp", path, (long)getpid());
+    text_add(&name, "%s.tmp", path);
     char *temporary = text_take(&name);
     if (!temporary)
         return error_code();

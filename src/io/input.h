@@ -49,7 +49,6 @@ status h5ad_read_names(hid_t file, const char *file_path, const char *group, int
 
 /* A 10x feature-barcode matrix rather than AnnData. */
 bool tenx_recognised(hid_t file);
-status tenx_read_size(hid_t file, const char *file_path, struct section_size *size);
 
 /* input->file from input->source: a folder stands for the raw matrix inside, or inside its outs/. */
 status input_find_file(struct input *input);

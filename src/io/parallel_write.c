@@ -9,6 +9,7 @@
 #include "h5_util.h"
 #include "h5ad_put.h"
 #include "monge/agree.h"
+#include "monge/traffic.h"
 
 enum { PASS_BYTES = 1 << 30 };
 
@@ -34,23 +35,22 @@ static const char *write_pass(hid_t dataset, hid_t type, hid_t transfer, int64_t
         H5Sselect_none(space);
         H5Sselect_none(memory);
     }
+    traffic_io_begin();
     const char *why = H5Dwrite(dataset, type, memory, space, transfer, values) < 0 ? h5_reason() : NULL;
+    traffic_io_end();
     H5Sclose(memory);
     H5Sclose(space);
     return why;
 }
 
-/* Records [first, first + n) of each rank. ready: this rank's status so far; a rank that could not prepare stops all. */
-static status write_range(const struct parallel_file *file, const char *name, hid_t type, int64_t first, int64_t n, int64_t width,
-                          const void *values, status ready)
+status parallel_write_range(MPI_Comm comm, hid_t file, const char *path, const char *name, hid_t type, int64_t first, int64_t n,
+                            int64_t width, const void *values, status ready)
 {
-    MPI_Comm comm = file->section->comm;
     status s = agree(comm, ready);
     if (s != MONGE_OK)
         return s;
-    hid_t dataset = H5Dopen2(file->id, name, H5P_DEFAULT);
-    s = agree(comm,
-              dataset < 0 ? error_set(MONGE_IO, "%s: cannot write %s (%s); is the disk full?", file->path, name, h5_reason()) : MONGE_OK);
+    hid_t dataset = H5Dopen2(file, name, H5P_DEFAULT);
+    s = agree(comm, dataset < 0 ? error_set(MONGE_IO, "%s: cannot write %s (%s); is the disk full?", path, name, h5_reason()) : MONGE_OK);
     size_t record = H5Tget_size(type) * (size_t)width;
     int64_t step = (int64_t)(PASS_BYTES / record) + 1, passes = (n + step - 1) / step;
     MPI_Allreduce(MPI_IN_PLACE, &passes, 1, MPI_INT64_T, MPI_MAX, comm);
@@ -59,14 +59,23 @@ static status write_range(const struct parallel_file *file, const char *name, hi
         int64_t at = pass * step < n ? pass * step : n, count = n - at < step ? n - at : step;
         const char *why = write_pass(dataset, type, transfer, first + at, count, width, (const char *)values + (size_t)at * record);
         if (why)
-            s = error_set(MONGE_IO, "%s: cannot write %s (%s); is the disk full?", file->path, name, why);
+            s = error_set(MONGE_IO, "%s: cannot write %s (%s); is the disk full?", path, name, why);
         s = agree(comm, s);
     }
     H5Pclose(transfer);
-    if (dataset >= 0 && H5Dclose(dataset) < 0 && s == MONGE_OK)
-        s = error_set(MONGE_IO, "%s: cannot write %s (%s); is the disk full?", file->path, name, h5_reason());
+    traffic_io_begin();
+    herr_t closed = dataset >= 0 ? H5Dclose(dataset) : 0;
+    traffic_io_end();
+    if (closed < 0 && s == MONGE_OK)
+        s = error_set(MONGE_IO, "%s: cannot write %s (%s); is the disk full?", path, name, h5_reason());
     h5_count_bytes((double)n * (double)record);
     return agree(comm, s);
+}
+
+static status write_range(const struct parallel_file *file, const char *name, hid_t type, int64_t first, int64_t n, int64_t width,
+                          const void *values, status ready)
+{
+    return parallel_write_range(file->section->comm, file->id, file->path, name, type, first, n, width, values, ready);
 }
 
 static hid_t memory_type(enum value_type type)

@@ -16,6 +16,11 @@ struct parallel_file {
 
 /* All collective over section->comm; the datasets exist with their final sizes; all ranks return the same status. */
 
+/* Records [first, first + n) of each rank (width elements of `type` each) into a dataset; the ranks' ranges must not overlap. Collective over
+ * comm. ready: this rank's status so far; a rank that could not prepare stops all. */
+status parallel_write_range(MPI_Comm comm, hid_t file, const char *path, const char *name, hid_t type, int64_t first, int64_t n,
+                            int64_t width, const void *values, status ready);
+
 /* own [own sites x width] -> dataset of rows. */
 status parallel_write_rows(const struct parallel_file *file, const struct row_order *order, const char *name, enum value_type type,
                            int64_t width, const double *own);

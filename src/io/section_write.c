@@ -4,17 +4,13 @@
  *      .h5ad, an empty AnnData); everything small and replicated (var, varm, uns); datasets of final size for the rest;
  *   2. all ranks, parallel HDF5: rows travel from slide order to file order, collective writes of X, layers, obs, obsm;
  *   3. rank 0: to disk, rename. A failure anywhere removes the temporary file on the way out.
- * Making every object in step 1 leaves only H5Dwrite to be collective, so that a failing rank is found by agree(). One failure
- * cannot be found so: when a disk fills up under a collective MPI-IO write, ranks may wait for each other for ever; and HDF5 1.10
- * crashes over a file that it could not flush. Hence space is reserved before it is written, in both steps. */
-#include <errno.h>
-#include <fcntl.h>
+ * Making every object in step 1 leaves only H5Dwrite to be collective, so that a failing rank is found by agree(). A disk that fills up is
+ * not found so: space is reserved before it is written, in both steps (output_file.h). */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "h5_util.h"
@@ -25,7 +21,9 @@
 #include "monge/agree.h"
 #include "monge/log.h"
 #include "monge/tempfile.h"
+#include "monge/traffic.h"
 #include "names.h"
+#include "output_file.h"
 #include "parallel_write.h"
 
 struct output {
@@ -347,16 +345,6 @@ static status copy_input(const struct output *out, hid_t file)
     return s;
 }
 
-/* Makes the file by the system's own call first: its reason for a refusal is better than HDF5's. */
-static status create_temporary(const char *path)
-{
-    int descriptor = open(path, O_CREAT | O_EXCL | O_WRONLY, 0666);
-    if (descriptor < 0)
-        return error_set(MONGE_CANT_CREATE, "%s: cannot be created (%s); choose another folder for the output", path, strerror(errno));
-    close(descriptor);
-    return MONGE_OK;
-}
-
 static hid_t access_properties(bool parallel, MPI_Comm comm)
 {
     hid_t properties = H5Pcreate(H5P_FILE_ACCESS);
@@ -391,34 +379,11 @@ static double bytes_to_come(const struct output *out)
     return 1.01 * bytes + 65536.0;
 }
 
-/* Takes the blocks of a file of that many bytes now, beyond its present end; publish() gives back what was not needed. */
-static status reserve(const struct output *out, double bytes)
-{
-    struct stat about;
-    struct statvfs disk;
-    int descriptor = open(out->temporary, O_WRONLY), refused = descriptor < 0 || fstat(descriptor, &about) != 0;
-    if (!refused && fallocate(descriptor, FALLOC_FL_KEEP_SIZE, 0, (off_t)bytes) != 0) {
-        refused = errno != EOPNOTSUPP && errno != ENOSYS && errno != EINTR;
-        double missing = refused ? 0.0 : bytes - 512.0 * (double)about.st_blocks;
-        if (!refused && fstatvfs(descriptor, &disk) == 0 && missing > (double)disk.f_bavail * (double)disk.f_frsize) {
-            refused = 1; /* a network disk that reserves nothing but knows its free space */
-            errno = ENOSPC;
-        }
-    }
-    status s = MONGE_OK;
-    if (refused)
-        s = error_set(MONGE_IO, "%s: up to %.1f MB are to be written (%s); is the disk full?", out->temporary, bytes / 1e6,
-                      strerror(errno));
-    if (descriptor >= 0)
-        close(descriptor);
-    return s;
-}
-
-static status make_file(const struct output *out)
+static status create_file(const struct output *out)
 {
     status s = check_place(out->path);
     if (s == MONGE_OK)
-        s = create_temporary(out->temporary);
+        s = output_file_create(out->temporary);
     if (s != MONGE_OK)
         return s;
     hid_t properties = access_properties(false, MPI_COMM_NULL);
@@ -428,7 +393,7 @@ static status make_file(const struct output *out)
         return error_set(MONGE_CANT_CREATE, "%s: cannot be created (%s)", out->temporary, h5_reason());
     struct stat source;
     double copied = out->copies && stat(out->section->source, &source) == 0 ? (double)source.st_size : 0.0;
-    s = reserve(out, copied + 65536.0); /* HDF5 may not survive a disk that fills up while it copies */
+    s = output_file_reserve(out->temporary, copied + 65536.0); /* HDF5 may not survive a disk that fills up while it copies */
     if (s == MONGE_OK)
         s = out->copies ? copy_input(out, file) : make_anndata(out, file);
     for (int k = 0; k < out->n_items && s == MONGE_OK; k++)
@@ -436,13 +401,21 @@ static status make_file(const struct output *out)
     hsize_t size = 0;
     H5Fget_filesize(file, &size);
     if (s == MONGE_OK) /* what HDF5 has not written yet must find room */
-        s = reserve(out, (double)size + 65536.0);
+        s = output_file_reserve(out->temporary, (double)size + 65536.0);
     if (s != MONGE_OK) {
         h5_abandon(file);
         return s;
     }
     s = h5_close_written(file, out->temporary);
-    return s == MONGE_OK ? reserve(out, (double)size + bytes_to_come(out)) : s;
+    return s == MONGE_OK ? output_file_reserve(out->temporary, (double)size + bytes_to_come(out)) : s;
+}
+
+static status make_file(const struct output *out)
+{
+    traffic_io_begin();
+    status s = create_file(out);
+    traffic_io_end();
+    return s;
 }
 
 /* --- step 2: all ranks ------------------------------------------------------------------------------------------------- */
@@ -466,7 +439,9 @@ static status fill_file(const struct output *out)
     if (s != MONGE_OK)
         return s;
     hid_t properties = access_properties(order.size > 1, section->comm);
+    traffic_io_begin();
     file.id = H5Fopen(out->temporary, H5F_ACC_RDWR, properties);
+    traffic_io_end();
     H5Pclose(properties);
     s = agree(section->comm,
               file.id < 0 ? error_set(MONGE_IO, "%s: cannot be written (%s); is the disk full?", out->temporary, h5_reason()) : MONGE_OK);
@@ -482,22 +457,7 @@ static status fill_file(const struct output *out)
     return agree(section->comm, s);
 }
 
-/* --- step 3: rank 0 ---------------------------------------------------------------------------------------------------- */
-
-static status publish(const struct output *out)
-{
-    struct stat about;
-    int descriptor = open(out->temporary, O_WRONLY);
-    int refused = descriptor < 0 || fstat(descriptor, &about) != 0 || ftruncate(descriptor, about.st_size) != 0 ||
-                  fsync(descriptor) != 0; /* network disks report a full disk only now */
-    if (descriptor >= 0)
-        close(descriptor);
-    if (refused)
-        return error_set(MONGE_IO, "%s: cannot be written (%s)", out->temporary, strerror(errno));
-    if (rename(out->temporary, out->path) != 0)
-        return error_set(MONGE_CANT_CREATE, "%s: cannot be created (%s)", out->path, strerror(errno));
-    return MONGE_OK;
-}
+/* --- all three --------------------------------------------------------------------------------------------------------- */
 
 status section_write(struct section *section, const char *path)
 {
@@ -506,8 +466,7 @@ status section_write(struct section *section, const char *path)
     io_rate_start();
     h5_quiet();
     struct output out = {.section = section, .path = path};
-    snprintf(out.temporary, sizeof out.temporary, "%.4100s.%d.tmp", path, (int)getpid());
-    MPI_Bcast(out.temporary, sizeof out.temporary, MPI_CHAR, 0, section->comm);
+    snprintf(out.temporary, sizeof out.temporary, "%.4100s.tmp", path);
     status s = plan(&out, rank);
     if (s == MONGE_OK) /* on every rank: the launcher may kill some before they can clean up */
         s = agree(section->comm, tempfile_register(out.temporary));
@@ -516,7 +475,7 @@ status section_write(struct section *section, const char *path)
     if (s == MONGE_OK)
         s = fill_file(&out);
     if (s == MONGE_OK)
-        s = agree(section->comm, rank == 0 ? publish(&out) : MONGE_OK);
+        s = agree(section->comm, rank == 0 ? output_file_publish(out.temporary, out.path) : MONGE_OK);
     if (s != MONGE_OK && rank == 0)
         unlink(out.temporary);
     tempfile_forget(out.temporary);

@@ -120,22 +120,6 @@ static status read_shape(struct input *input, hid_t file, const struct layout *l
     return s;
 }
 
-status tenx_read_size(hid_t file, const char *file_path, struct section_size *size)
-{
-    struct layout layout;
-    bool several;
-    if (!find_layout(file, &layout, &several))
-        return error_set(MONGE_BAD_DATA, "%s: no feature-barcode matrix", file_path);
-    struct input head = {0};
-    char data[300];
-    snprintf(head.file, sizeof head.file, "%s", file_path);
-    snprintf(data, sizeof data, "%.250s/data", layout.group);
-    status s = read_shape(&head, file, &layout);
-    size->spots = head.matrix.n_rows;
-    size->genes = head.matrix.n_cols;
-    return s == MONGE_OK ? h5_length(file, file_path, data, &size->entries) : s;
-}
-
 static status read_barcodes(struct input *input, hid_t file, const struct layout *layout)
 {
     status s = h5_read_texts(file, input->file, layout->barcodes, &input->n_spots, &input->spot_name);

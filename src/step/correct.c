@@ -568,4 +568,4 @@ static status correct_run(struct section *section, const void *values)
     return fault;
 }
 
-const struct step step_correct = {.options = &correct_options, .run = correct_run, .plan = correct_plan, .estimate = correct_estimate};
+const struct step step_correct = {.options = &correct_options, .run = correct_run, .plan = correct_plan, .cost = correct_cost};

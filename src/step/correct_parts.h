@@ -144,7 +144,7 @@ status pass_through(const struct gene_counts *columns, const struct slide *slide
 
 /* For --dry-run: prints grid, memory and time. Collective. */
 status correct_plan(const struct section *section, const void *options);
-void correct_estimate(const struct section_size *size, const void *options, int ranks, double *bytes, double *seconds);
+struct step_cost correct_cost(const struct section_size *size, int n_ranks, const void *options);
 
 /* The state of one run. */
 struct correction {

@@ -1,4 +1,4 @@
-/* What an input says about its size, and what tells one input from another, without reading it. */
+/* What tells one input from another without reading it. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,41 +8,6 @@
 #include "h5_util.h"
 #include "input.h"
 #include "monge/text.h"
-
-static status find_size(struct section_size *size, hid_t file, const char *file_path, const char *layer)
-{
-    if (tenx_recognised(file))
-        return tenx_read_size(file, file_path, size);
-    char path[512] = "X", values[600];
-    if (layer)
-        snprintf(path, sizeof path, strcmp(layer, "raw") ? "layers/%.400s" : "raw/X", layer);
-    struct matrix matrix;
-    status s = matrix_find(&matrix, file, file_path, path);
-    size->spots = matrix.n_rows;
-    size->genes = matrix.n_cols;
-    size->entries = matrix.n_rows * matrix.n_cols;
-    snprintf(values, sizeof values, "%s/data", path);
-    return s == MONGE_OK && matrix.layout != MATRIX_DENSE ? h5_length(file, file_path, values, &size->entries) : s;
-}
-
-status section_size_read(struct section_size *size, const char *path, const char *layer)
-{
-    *size = (struct section_size){0};
-    h5_quiet();
-    struct input input;
-    hid_t file = -1;
-    input_start(&input, path);
-    status s = input_find_file(&input);
-    if (s == MONGE_OK)
-        s = h5_open_read(input.file, &file);
-    if (s == MONGE_OK)
-        s = find_size(size, file, input.file, layer);
-    if (file >= 0)
-        H5Fclose(file);
-    if (s != MONGE_OK)
-        *size = (struct section_size){0};
-    return s;
-}
 
 /* A file that is not there tells something too: it may come. */
 static void add_identity(struct text *text, const char *path)
