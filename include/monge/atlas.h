@@ -64,16 +64,16 @@ bool atlas_claimed(int claims, const char *name);
 struct atlas_share {
     double seconds; /* on one rank; 0: nothing to do */
     int least;      /* ranks whose memory holds it */
-    int depth;      /* out: how often the world is to be halved for it */
+    int width;      /* out: ranks of the group it wants; groups of fewer may take it */
 };
 
 /* Seconds on `ranks` ranks of what takes `seconds` on one. */
 double atlas_seconds(double seconds, int ranks);
 
-/* Ranks of the smallest group after `depth` halvings of `ranks`. */
-int atlas_width(int ranks, int depth);
+/* Ranks of the larger half of the larger half ... of `ranks`. */
+int atlas_width(int ranks, int halvings);
 
-/* Local. Chooses the depths so that, dealt longest first to groups that halve when nothing is left for their width, `worlds` jobs of
+/* Local. Chooses the widths so that, dealt longest first to groups that halve when nothing is left for their width, `worlds` jobs of
  * `ranks` ranks are soon done with little idling; returns the expected seconds. order [n]: longest first, ties in order of the job. */
 double atlas_widths(struct atlas_share *shares, int n, const int *order, int ranks, int worlds);
 

@@ -86,13 +86,12 @@ static void begin_record(const struct atlas *atlas, int i, int ranks, struct atl
 struct group {
     MPI_Comm comm;
     struct guard guard;
-    int rank, size, depth;
+    int rank, size;
 };
 
-static void group_open(struct group *group, MPI_Comm comm, int depth)
+static void group_open(struct group *group, MPI_Comm comm)
 {
     group->comm = comm;
-    group->depth = depth;
     guard_open(&group->guard, comm);
     MPI_Comm_rank(comm, &group->rank);
     MPI_Comm_size(comm, &group->size);
@@ -110,9 +109,8 @@ static void group_halve(struct group *group)
     MPI_Comm half;
     int first = group->size - group->size / 2;
     MPI_Comm_split(group->comm, group->rank >= first, group->rank, &half);
-    int depth = group->depth + 1;
     group_close(group);
-    group_open(group, half, depth);
+    group_open(group, half);
 }
 
 /* ---- taking ---- */
@@ -146,8 +144,9 @@ static status claim_longest(struct worker *worker, const struct group *group, in
         return error_code();
     for (int k = 0; k < atlas->job->n_sections; k++) {
         int i = atlas->order[k];
-        bool mine, wide_enough = group->size == 1 || atlas->entries[i].depth <= group->depth;
-        if (atlas->entries[i].settled || !wide_enough)
+        const struct atlas_entry *entry = &atlas->entries[i];
+        bool mine, fits = entry->width >= group->size && entry->least <= group->size;
+        if (entry->settled || !fits)
             continue;
         const char *name = atlas->job->sections[i].name;
         if (atlas_claim(worker->claims, atlas->control, name, &mine) != MONGE_OK)
@@ -247,7 +246,7 @@ static status work(struct worker *worker, MPI_Comm comm)
     struct group group;
     MPI_Comm own;
     MPI_Comm_dup(comm, &own);
-    group_open(&group, own, 0);
+    group_open(&group, own);
     status done;
     for (;;) {
         int taken = -1;

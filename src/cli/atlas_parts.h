@@ -9,7 +9,7 @@
 struct atlas_entry {
     struct section_size size;
     double seconds, bytes;       /* expected on one rank; bytes on `width` ranks */
-    int depth, width;            /* how often the world is halved for it; ranks of the smallest such group */
+    int width, least;            /* ranks of the group it wants; ranks whose memory holds it */
     char options[20], input[20]; /* hashes as in a record; input "": it is not there */
     bool settled;                /* done, or nothing that this run should try (again) */
     double failed_before;        /* when the failed try began that this run found at its start; 0: none */

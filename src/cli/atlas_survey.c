@@ -197,17 +197,16 @@ static int by_length(const void *a, const void *b)
     return x != y ? (x < y) - (x > y) : (i > j) - (i < j);
 }
 
-/* Fewest ranks, by halving all, whose memory holds section i. */
+/* Fewest ranks, by halving all, whose memory holds section i; all if there is no such number. */
 static int least_ranks(const struct atlas *atlas, int i)
 {
     int least = atlas->ranks;
-    for (int depth = 1; atlas_width(atlas->ranks, depth - 1) > 1; depth++) {
+    while (least > 1) {
         double seconds, bytes;
-        int ranks = atlas_width(atlas->ranks, depth);
-        estimate(atlas, i, ranks, &seconds, &bytes);
+        estimate(atlas, i, least - least / 2, &seconds, &bytes);
         if (bytes > atlas->bytes_there)
             break;
-        least = ranks;
+        least -= least / 2;
     }
     return least;
 }
@@ -221,7 +220,8 @@ static status choose_widths(struct atlas *atlas)
     for (int i = 0; i < n; i++) {
         struct atlas_entry *entry = &atlas->entries[i];
         estimate(atlas, i, atlas->ranks, &entry->seconds, &entry->bytes);
-        shares[i] = (struct atlas_share){.seconds = entry->settled ? 0.0 : entry->seconds, .least = least_ranks(atlas, i)};
+        entry->least = least_ranks(atlas, i);
+        shares[i] = (struct atlas_share){.seconds = entry->settled ? 0.0 : entry->seconds, .least = entry->least};
         atlas->order[i] = i;
     }
     sorted = atlas->entries;
@@ -230,8 +230,7 @@ static status choose_widths(struct atlas *atlas)
     for (int i = 0; i < n; i++) {
         struct atlas_entry *entry = &atlas->entries[i];
         double seconds;
-        entry->depth = shares[i].depth;
-        entry->width = atlas_width(atlas->ranks, entry->depth);
+        entry->width = shares[i].width;
         estimate(atlas, i, entry->width, &seconds, &entry->bytes);
     }
     free(shares);

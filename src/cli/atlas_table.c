@@ -180,9 +180,9 @@ status atlas_write_list(const struct atlas *atlas)
         json_array_append_new(steps, json_string(verb_name(job->steps[i].verb)));
     for (int i = 0; i < job->n_sections; i++) {
         const struct atlas_entry *entry = &atlas->entries[i];
-        json_array_append_new(sections,
-                              json_pack("{ss ss sI sI sf}", "name", job->sections[i].name, "options", entry->options, "spots",
-                                        (json_int_t)entry->size.n_spots, "genes", (json_int_t)entry->size.n_genes, "estimate", entry->seconds));
+        json_array_append_new(sections, json_pack("{ss ss sI sI sf}", "name", job->sections[i].name, "options", entry->options, "spots",
+                                                  (json_int_t)entry->size.n_spots, "genes", (json_int_t)entry->size.n_genes, "estimate",
+                                                  entry->seconds));
     }
     json_t *list = json_pack("{ss ss so so}", "job", job->path, "monge", MONGE_VERSION, "steps", steps, "sections", sections);
     char *text = list ? json_dumps(list, JSON_INDENT(1)) : NULL;

@@ -19,63 +19,57 @@ double atlas_seconds(double seconds, int ranks)
     return fixed + (seconds - fixed) * (SERIAL + (1.0 - SERIAL) / ranks);
 }
 
-int atlas_width(int ranks, int depth)
+int atlas_width(int ranks, int halvings)
 {
-    while (depth-- > 0 && ranks > 1)
-        ranks /= 2;
+    while (halvings-- > 0 && ranks > 1)
+        ranks -= ranks / 2;
     return ranks;
 }
 
-static int deepest(int ranks)
-{
-    int depth = 0;
-    while (atlas_width(ranks, depth) > 1)
-        depth++;
-    return depth;
-}
-
-/* Depths for which a section takes at most `most` seconds, if its memory allows them; else the nearest. */
-static void choose_depths(struct atlas_share *shares, int n, int ranks, double most)
+/* Widths for which a section takes at most `most` seconds, if its memory allows them; else the nearest. */
+static void choose_widths(struct atlas_share *shares, int n, int ranks, double most)
 {
     for (int i = 0; i < n; i++) {
-        int depth = 0;
-        while (atlas_width(ranks, depth) > 1 && atlas_width(ranks, depth + 1) >= shares[i].least &&
-               atlas_seconds(shares[i].seconds, atlas_width(ranks, depth + 1)) <= most)
-            depth++;
-        shares[i].depth = depth;
+        int width = ranks;
+        while (width > 1 && width - width / 2 >= shares[i].least && atlas_seconds(shares[i].seconds, width - width / 2) <= most)
+            width -= width / 2;
+        shares[i].width = width;
     }
 }
 
 struct group {
     double free_at;
-    int ranks, depth;
+    int ranks;
 };
 
-/* Sections by depth, longest first: list [first[d], first[d + 1]) of `sections`, of which those before next[d] are dealt. */
+/* Sections by width, longest first: list [first[d], first[d + 1]) of `sections`, of which those before next[d] are dealt, want
+ * width[d] ranks. */
 struct queues {
-    int depths;
-    int first[34], next[34];
+    int n;
+    int width[34], first[35], next[34];
     int *sections;
 };
 
 static void fill_queues(struct queues *queues, const struct atlas_share *shares, int n, const int *order, int ranks)
 {
     int filled = 0;
-    queues->depths = deepest(ranks) + 1;
-    for (int d = 0; d < queues->depths; d++) {
+    queues->n = 0;
+    for (int width = 0; width != 1; queues->n++) {
+        int d = queues->n;
+        width = queues->width[d] = atlas_width(ranks, d);
         queues->first[d] = queues->next[d] = filled;
         for (int k = 0; k < n; k++)
-            if (shares[order[k]].seconds > 0.0 && shares[order[k]].depth == d)
+            if (shares[order[k]].seconds > 0.0 && shares[order[k]].width == width)
                 queues->sections[filled++] = order[k];
     }
-    queues->first[queues->depths] = filled;
+    queues->first[queues->n] = filled;
 }
 
-/* The longest that a group of this depth may take, or -1. */
-static int take_longest(struct queues *queues, const struct atlas_share *shares, int depth)
+/* The longest that a group of so many ranks may take, or -1. */
+static int take_longest(struct queues *queues, const struct atlas_share *shares, int ranks)
 {
     int best = -1;
-    for (int d = 0; d <= depth && d < queues->depths; d++) {
+    for (int d = 0; d < queues->n && queues->width[d] >= ranks; d++) {
         if (queues->next[d] == queues->first[d + 1])
             continue;
         int head = queues->sections[queues->next[d]];
@@ -103,14 +97,13 @@ static double play(struct queues *queues, const struct atlas_share *shares, stru
         groups[w] = (struct group){.ranks = ranks};
     while (n > 0) {
         struct group *group = &groups[free_first(groups, n)];
-        int i = take_longest(queues, shares, group->ranks > 1 ? group->depth : queues->depths);
+        int i = take_longest(queues, shares, group->ranks);
         if (i >= 0) {
             group->free_at += atlas_seconds(shares[i].seconds, group->ranks);
             end = fmax(end, group->free_at);
         } else if (group->ranks > 1) {
-            groups[n++] = (struct group){group->free_at, group->ranks / 2, group->depth + 1};
+            groups[n++] = (struct group){group->free_at, group->ranks / 2};
             group->ranks -= group->ranks / 2;
-            group->depth++;
         } else {
             *group = groups[--n];
         }
@@ -128,7 +121,7 @@ double atlas_widths(struct atlas_share *shares, int n, const int *order, int ran
     struct queues queues = {.sections = malloc((size_t)(n + 1) * sizeof(int))};
     struct group *groups = malloc((size_t)ranks * (size_t)worlds * sizeof *groups);
     for (int p = 0; p < N_PARTS && queues.sections && groups; p++) {
-        choose_depths(shares, n, ranks, p ? parts[p] * all : DBL_MAX);
+        choose_widths(shares, n, ranks, p ? parts[p] * all : DBL_MAX);
         fill_queues(&queues, shares, n, order, ranks);
         double seconds = play(&queues, shares, groups, ranks, worlds);
         if (seconds < 0.999 * best) { /* as wide as it helps, not wider */
@@ -138,6 +131,6 @@ double atlas_widths(struct atlas_share *shares, int n, const int *order, int ran
     }
     free(queues.sections);
     free(groups);
-    choose_depths(shares, n, ranks, best_part); /* out of memory: as narrow as memory allows */
+    choose_widths(shares, n, ranks, best_part); /* out of memory: as narrow as memory allows */
     return best < DBL_MAX ? best : all;
 }
