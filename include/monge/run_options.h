@@ -5,10 +5,13 @@
 #include "monge/options.h"
 
 struct run_options {
+    char *manifest;            /* jobs only: the table of an atlas' sections, */
+    char *output_folder;       /* and where it is written */
     struct option_texts input; /* jobs only: one path or several */
     char *layer;               /* NULL: X */
     int holes;                 /* enum holes */
     char *output;
+    char *log; /* NULL: none */
     bool quiet, dry_run;
 };
 /* Windows on one table of struct run_options: the keys of a job; the options beside those of a step, of a creating verb, of `run`, of

@@ -20,8 +20,11 @@ static struct {
     bool speaks, quiet, terminal;
     bool drawn; /* a progress line is on the terminal's last line */
     double opened;
+    char name[256];                               /* of the section, in front of every line; "": none */
+    void (*watch)(const char *what, double part); /* or NULL */
     char **warnings;
     int n_warnings;
+    const struct log_listener *listener;
 } journal;
 
 double wall_seconds(void)
@@ -47,6 +50,28 @@ void log_open(bool speaks, bool quiet)
     journal.opened = wall_seconds();
 }
 
+void log_name(bool speaks, const char *name)
+{
+    journal.speaks = speaks;
+    snprintf(journal.name, sizeof journal.name, "%s", name ? name : "");
+}
+
+void log_watch(void (*watch)(const char *what, double part))
+{
+    journal.watch = watch;
+}
+
+void log_listen(const struct log_listener *listener)
+{
+    journal.listener = listener;
+}
+
+static void tell_listener(const char *kind, const char *text)
+{
+    if (journal.listener)
+        journal.listener->message(kind, text, journal.listener->data);
+}
+
 static void wipe(void)
 {
     if (journal.drawn)
@@ -57,20 +82,37 @@ static void wipe(void)
 static void print_line(const char *mark, const char *text)
 {
     wipe();
-    fprintf(stderr, "[%8.1f s] %s%s\n", wall_seconds() - journal.opened, mark, text);
+    const char *colon = journal.name[0] ? ": " : "";
+    fprintf(stderr, "[%8.1f s] %s%s%s%s\n", wall_seconds() - journal.opened, journal.name, colon, mark, text);
     fflush(stderr);
+}
+
+static void inform(const char *kind, const char *format, va_list arguments)
+{
+    bool printed = journal.speaks && !journal.quiet;
+    if (!printed && !journal.listener)
+        return;
+    char text[LINE];
+    vsnprintf(text, sizeof text, format, arguments);
+    tell_listener(kind, text);
+    if (printed)
+        print_line("", text);
 }
 
 void log_info(const char *format, ...)
 {
-    if (!journal.speaks || journal.quiet)
-        return;
-    char text[LINE];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    inform("info", format, arguments);
     va_end(arguments);
-    print_line("", text);
+}
+
+void log_event(const char *kind, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    inform(kind, format, arguments);
+    va_end(arguments);
 }
 
 /* A warning that cannot be kept for want of memory is still printed. */
@@ -96,6 +138,7 @@ void log_warn(const char *format, ...)
         if (!strcmp(journal.warnings[i], text))
             return;
     keep_warning(text);
+    tell_listener("warning", text);
     if (journal.speaks)
         print_line("warning: ", text);
 }
@@ -137,7 +180,9 @@ static void print_duration(char *text, size_t size, double seconds)
 
 void progress_update(struct progress *p, int64_t done)
 {
-    if (!journal.speaks || journal.quiet || done <= 0 || p->total <= 0)
+    if (journal.watch && done > 0 && p->total > 0)
+        journal.watch(p->what, (double)done / (double)p->total);
+    if (!journal.speaks || journal.quiet || journal.name[0] || done <= 0 || p->total <= 0)
         return;
     double now = wall_seconds();
     if (now - p->printed < (journal.terminal ? TERMINAL_INTERVAL : BATCH_INTERVAL))
@@ -171,7 +216,7 @@ void progress_finish(struct progress *p)
 
 static struct {
     const char *name[PHASES_MAX];
-    double seconds[PHASES_MAX];
+    double seconds[PHASES_MAX], memory[PHASES_MAX];
     int count;
     int running; /* index + 1; 0: none */
     double began;
@@ -180,10 +225,15 @@ static struct {
 void phase_begin(const char *name)
 {
     double now = wall_seconds();
-    if (phases.running)
+    if (phases.running) {
         phases.seconds[phases.running - 1] += now - phases.began;
+        phases.memory[phases.running - 1] = peak_memory_bytes();
+    }
+    bool ended = phases.running && !name;
     phases.running = 0;
     phases.began = now;
+    if (journal.listener && (name || ended))
+        journal.listener->phase(name, journal.listener->data);
     if (!name)
         return;
     int i = 0;
@@ -197,6 +247,8 @@ void phase_begin(const char *name)
         phases.count++;
     }
     phases.running = i + 1;
+    if (journal.watch)
+        journal.watch(name, 0.0);
 }
 
 int phase_count(void)
@@ -212,6 +264,16 @@ const char *phase_name(int i)
 double phase_seconds(int i)
 {
     return phases.seconds[i] + (phases.running == i + 1 ? wall_seconds() - phases.began : 0.0);
+}
+
+double phase_memory(int i)
+{
+    return phases.running == i + 1 ? peak_memory_bytes() : phases.memory[i];
+}
+
+int phase_running(void)
+{
+    return phases.running - 1;
 }
 
 void phase_reset(void)

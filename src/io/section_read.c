@@ -8,6 +8,7 @@
 #include "input.h"
 #include "io_rate.h"
 #include "monge/agree.h"
+#include "monge/traffic.h"
 
 static bool is_folder(const char *path)
 {
@@ -15,8 +16,7 @@ static bool is_folder(const char *path)
     return stat(path, &about) == 0 && S_ISDIR(about.st_mode);
 }
 
-/* A folder stands for the raw matrix inside, or inside its outs/. */
-static status find_file(struct input *input)
+status input_find_file(struct input *input)
 {
     struct stat about;
     if (!is_folder(input->source))
@@ -34,7 +34,8 @@ static status find_file(struct input *input)
 static status read_head(struct input *input, const struct read_options *options)
 {
     hid_t file = -1;
-    status s = find_file(input);
+    traffic_io_begin(); /* what rank 0 does alone is nearly all reading */
+    status s = input_find_file(input);
     if (s == MONGE_OK)
         s = h5_open_read(input->file, &file);
     if (s == MONGE_OK)
@@ -45,6 +46,7 @@ static status read_head(struct input *input, const struct read_options *options)
         s = error_set(MONGE_BAD_DATA, "%s: no genes", input->file);
     if (file >= 0)
         H5Fclose(file);
+    traffic_io_end();
     return s;
 }
 
