@@ -299,8 +299,23 @@ static status normalise(struct sweep *s, const struct lowrank_options *options, 
     return st;
 }
 
-/* The log-likelihood before the sweep into loglik, if not NULL. */
-static status one_sweep(struct sweep *s, const struct lowrank_options *options, const double *e, struct lowrank *model, double *loglik)
+/* The half of a sweep that moves U. */
+static status source_half(struct sweep *s, const struct lowrank_options *options, struct lowrank *model)
+{
+    const struct gene_counts *columns = s->columns;
+    const struct lowrank_pass pass = {&s->counts, s->width, s->field, s->weight};
+    weigh_factors(s, model);
+    memset(s->expected, 0, (size_t)(columns->sites.n_own * s->width) * sizeof *s->expected);
+    status st = (options->single ? lowrank_collect_sites_f32 : lowrank_collect_sites_f64)(&pass, s->site_shift, s->expected);
+    if ((st = agree(columns->grid->comm, st)))
+        return st;
+    add_over(columns->grid->gene_comm, s->expected, columns->sites.n_own * s->width);
+    st = update_sources(s, model->u);
+    return st ? st : normalise(s, options, model);
+}
+
+/* The half that moves V and pi. The log-likelihood before it into loglik, if not NULL. */
+static status gene_half(struct sweep *s, const struct lowrank_options *options, const double *e, struct lowrank *model, double *loglik)
 {
     const struct gene_counts *columns = s->columns;
     status st = forward_fields(s, model->u, e);
@@ -317,14 +332,7 @@ static status one_sweep(struct sweep *s, const struct lowrank_options *options, 
     if (loglik && (st = log_likelihood(s, loglik)))
         return st;
     update_genes(s, options, model);
-    weigh_factors(s, model);
-    memset(s->expected, 0, (size_t)(columns->sites.n_own * s->width) * sizeof *s->expected);
-    st = (options->single ? lowrank_collect_sites_f32 : lowrank_collect_sites_f64)(&pass, s->site_shift, s->expected);
-    if ((st = agree(columns->grid->comm, st)))
-        return st;
-    add_over(columns->grid->gene_comm, s->expected, columns->sites.n_own * s->width);
-    st = update_sources(s, model->u);
-    return st ? st : normalise(s, options, model);
+    return MONGE_OK;
 }
 
 /* Sweeps [first, end) with the components folded (parts 1) or apart. */
@@ -343,7 +351,9 @@ static status run_sweeps(struct lowrank *model, const struct lowrank_options *op
     for (int sweep = first; sweep < end && !st; sweep++) {
         bool wanted = options->likelihood_every <= 1 || sweep % options->likelihood_every == 0 || sweep == options->sweeps - 1;
         model->loglik[sweep] = NAN;
-        st = one_sweep(&s, options, e, model, wanted ? &model->loglik[sweep] : NULL);
+        st = gene_half(&s, options, e, model, wanted ? &model->loglik[sweep] : NULL);
+        if (!st && sweep >= options->gene_sweeps)
+            st = source_half(&s, options, model);
     }
     sweep_free(&s);
     return agree(columns->grid->comm, st);
