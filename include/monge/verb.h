@@ -54,6 +54,7 @@ status verb_conclude(const struct command *command); /* any verb with conclude: 
 status verb_run(const struct command *command);
 status verb_info(const struct command *command);
 status verb_help(const struct command *command);
-extern const struct option_table options_run, options_info, options_help;
+status verb_submit(const struct command *command);
+extern const struct option_table options_run, options_info, options_help, options_submit;
 
 #endif

@@ -27,6 +27,7 @@ static const struct verb verbs[] = {
     {.options = &report_options, .run = verb_conclude, .conclude = report_write},
     {.options = &options_info, .shared = &options_with_info, .run = verb_info},
     {.options = &options_run, .shared = &options_with_run, .keys = &options_job, .run = verb_run},
+    {.options = &options_submit, .run = verb_submit},
     {.options = &options_help, .run = verb_help},
 };
 static const struct program program = {verbs, sizeof verbs / sizeof *verbs};
