@@ -9,6 +9,7 @@ struct run_options {
     char *layer;               /* NULL: X */
     int holes;                 /* enum holes */
     char *output;
+    char *log; /* NULL: none */
     bool quiet, dry_run;
 };
 /* Windows on one table of struct run_options: the keys of a job; the options beside those of a step, of a creating verb, of `run`, of

@@ -11,8 +11,10 @@
 
 #include "monge/agree.h"
 #include "monge/log.h"
+#include "monge/run_record.h"
 #include "monge/section_io.h"
 #include "monge/text.h"
+#include "monge/traffic.h"
 
 /* ---- the output's place ---- */
 
@@ -38,64 +40,6 @@ status pipeline_check_output(const char *output, const char *input)
     return done;
 }
 
-/* ---- provenance: uns/monge/run (options and phase times are each step's own to record) ---- */
-
-/* Collective. Largest memory in use so far [rank]. */
-static status record_memory(struct section *section)
-{
-    int size;
-    MPI_Comm_size(section->comm, &size);
-    const int64_t n = size;
-    double mine = peak_memory_bytes(), *all = malloc((size_t)size * sizeof *all);
-    status done = agree(section->comm, all ? MONGE_OK : error_memory("provenance", size * (double)sizeof *all));
-    if (done == MONGE_OK) {
-        MPI_Allgather(&mine, 1, MPI_DOUBLE, all, 1, MPI_DOUBLE, section->comm);
-        done = section_add_uns_array(section, "monge/run/peak_memory_bytes", 1, &n, all);
-    }
-    free(all);
-    return done;
-}
-
-/* Collective. Results must be the same on all ranks, so rank 0's warnings stand for all; one line each. */
-static status record_warnings(struct section *section)
-{
-    const char *const *warnings;
-    int n = log_warnings(&warnings);
-    struct text joined = {0};
-    for (int i = 0; i < n; i++)
-        text_add(&joined, "%s%s", i ? "\n" : "", warnings[i]);
-    int length = (int)joined.length;
-    MPI_Bcast(&length, 1, MPI_INT, 0, section->comm);
-    char *lines = calloc((size_t)length + 1, 1);
-    bool enough = lines && !joined.failed;
-    status done = agree(section->comm, enough ? MONGE_OK : error_memory("warnings", (double)length));
-    if (done == MONGE_OK && length > 0) {
-        int rank;
-        MPI_Comm_rank(section->comm, &rank);
-        if (rank == 0)
-            memcpy(lines, joined.chars, (size_t)length);
-        MPI_Bcast(lines, length, MPI_CHAR, 0, section->comm);
-        done = section_add_uns_text(section, "monge/run/warnings", lines);
-    }
-    text_free(&joined);
-    free(lines);
-    return done;
-}
-
-static status record_run(struct section *section, const char *input)
-{
-    status done = record_memory(section);
-    if (done == MONGE_OK)
-        done = agree(section->comm, record_warnings(section));
-    if (done == MONGE_OK)
-        done = section_add_uns_text(section, "monge/run/version", MONGE_VERSION);
-    if (done == MONGE_OK && input)
-        done = section_add_uns_text(section, "monge/run/input", input);
-    if (done == MONGE_OK && section->counts_name)
-        done = section_add_uns_text(section, "monge/run/counts", section->counts_name);
-    return agree(section->comm, done);
-}
-
 /* ---- the stages ---- */
 
 static status begin(MPI_Comm comm, const struct run_options *run, const char *input, const struct pipeline_step *first,
@@ -115,15 +59,20 @@ static status begin(MPI_Comm comm, const struct run_options *run, const char *in
 
 static status work(struct section *section, const struct pipeline_step *steps, int n_steps)
 {
-    for (int i = 0; i < n_steps; i++)
-        if (steps[i].verb->step && steps[i].verb->step->run(section, steps[i].values) != MONGE_OK)
+    for (int i = 0; i < n_steps; i++) {
+        if (!steps[i].verb->step)
+            continue;
+        phase_begin(verb_name(steps[i].verb)); /* until the step begins a phase of its own */
+        if (steps[i].verb->step->run(section, steps[i].values) != MONGE_OK)
             return error_code();
+    }
     return MONGE_OK;
 }
 
 static status finish(struct section *section, const char *input, const char *output)
 {
-    if (record_run(section, input) != MONGE_OK || section_write(section, output) != MONGE_OK)
+    phase_begin("write");
+    if (run_record_to_section(section, input) != MONGE_OK || section_write(section, output) != MONGE_OK)
         return error_code();
     double bytes, seconds;
     section_io_rate(&bytes, &seconds);
@@ -133,9 +82,13 @@ static status finish(struct section *section, const char *input, const char *out
 
 static status conclude(MPI_Comm comm, const char *output, const struct pipeline_step *steps, int n_steps)
 {
-    for (int i = 0; i < n_steps; i++)
-        if (steps[i].verb->conclude && steps[i].verb->conclude(comm, output, steps[i].values) != MONGE_OK)
+    for (int i = 0; i < n_steps; i++) {
+        if (!steps[i].verb->conclude)
+            continue;
+        phase_begin(verb_name(steps[i].verb));
+        if (steps[i].verb->conclude(comm, output, steps[i].values) != MONGE_OK)
             return error_code();
+    }
     return MONGE_OK;
 }
 
@@ -169,20 +122,15 @@ static status show_plan(const struct section *section, const char *output, const
     return MONGE_OK;
 }
 
-status pipeline_run(MPI_Comm comm, const struct run_options *run, const char *input, const char *output, const struct pipeline_step *steps,
-                    int n_steps)
+/* Everything between the opening and the closing of the run's record. */
+static status run_stages(MPI_Comm comm, const struct run_options *run, const char *input, const char *output,
+                         const struct pipeline_step *steps, int n_steps, struct run_record *record)
 {
-    double started = wall_seconds();
-    int rank;
-    MPI_Comm_rank(comm, &rank);
-    if (agree(comm, rank == 0 && output ? pipeline_check_output(output, input) : MONGE_OK) != MONGE_OK)
-        return error_code();
     struct section section = {0};
-    phase_reset();
-    log_clear_warnings();
-    phase_begin("read");
+    phase_begin(input ? "read" : verb_name(steps[0].verb));
     if (begin(comm, run, input, &steps[0], &section) != MONGE_OK)
         return error_code();
+    run_record_input(record, &section);
     status done;
     if (run->dry_run) {
         done = show_plan(&section, output, steps, n_steps);
@@ -191,11 +139,29 @@ status pipeline_run(MPI_Comm comm, const struct run_options *run, const char *in
         if (done == MONGE_OK)
             done = finish(&section, input, output);
     }
-    phase_begin(NULL);
     section_free(&section);
     if (done == MONGE_OK && !run->dry_run)
         done = conclude(comm, output, steps, n_steps);
+    phase_begin(NULL);
+    return done;
+}
+
+status pipeline_run(MPI_Comm comm, const struct run_options *run, const char *input, const char *output, const struct pipeline_step *steps,
+                    int n_steps)
+{
+    double started = wall_seconds();
+    int rank;
+    MPI_Comm_rank(comm, &rank);
+    if (agree(comm, rank == 0 && output ? pipeline_check_output(output, input) : MONGE_OK) != MONGE_OK)
+        return error_code();
+    struct run_record record = {.comm = comm, .run = run, .input = input, .output = output, .steps = steps, .n_steps = n_steps};
+    if (run_record_open(&record) != MONGE_OK)
+        return error_code();
+    phase_reset();
+    traffic_reset();
+    log_clear_warnings();
+    status done = run_stages(comm, run, input, output, steps, n_steps, &record);
     if (done == MONGE_OK)
         log_info("done in %.1f s, %.0f MB on this rank at most", wall_seconds() - started, peak_memory_bytes() / 1e6);
-    return done;
+    return run_record_close(&record, done);
 }

@@ -8,6 +8,7 @@
 #include "input.h"
 #include "io_rate.h"
 #include "monge/agree.h"
+#include "monge/traffic.h"
 
 static bool is_folder(const char *path)
 {
@@ -34,6 +35,7 @@ static status find_file(struct input *input)
 static status read_head(struct input *input, const struct read_options *options)
 {
     hid_t file = -1;
+    traffic_io_begin(); /* what rank 0 does alone is nearly all reading */
     status s = find_file(input);
     if (s == MONGE_OK)
         s = h5_open_read(input->file, &file);
@@ -45,6 +47,7 @@ static status read_head(struct input *input, const struct read_options *options)
         s = error_set(MONGE_BAD_DATA, "%s: no genes", input->file);
     if (file >= 0)
         H5Fclose(file);
+    traffic_io_end();
     return s;
 }
 
