@@ -23,8 +23,9 @@ struct submit_needs {
     int n_sections;
 };
 
-/* Local. Looks at the heads of all inputs and adds up the steps, for n_ranks ranks. Sections run one after the other. */
-status submit_estimate(struct submit_needs *needs, const struct job *job, int n_ranks);
+/* Local. Looks at the heads of all inputs and adds up the steps, for n_ranks ranks in each of n_tasks tasks. The
+ * sections of a plain job run one after the other, those of an atlas are dealt to all ranks (atlas.h). */
+status submit_estimate(struct submit_needs *needs, const struct job *job, int n_ranks, int n_tasks);
 
 /* Local. Name of the job: --name, or that of the job file without folder and ending (malloc'd). */
 char *submit_name(const struct submit_options *options, const char *job_path);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -46,6 +47,8 @@ const struct option_table options_submit = {
 /* Where script and log go (malloc'd): the folder of the job's output. */
 static char *output_folder(const struct job *job)
 {
+    if (job->options.output_folder)
+        return text_copy(job->options.output_folder);
     char *output = job_output(job, 0);
     char *folder = output ? text_copy(dirname(output)) : NULL;
     free(output);
@@ -119,6 +122,15 @@ static status hand_over(const char *path)
     return done;
 }
 
+/* The folder of an atlas need not be there yet. */
+static status make_folder(const struct job *job)
+{
+    const char *folder = job->options.output_folder;
+    if (!folder || mkdir(folder, 0777) == 0 || errno == EEXIST)
+        return MONGE_OK;
+    return error_set(MONGE_CANT_CREATE, "%s: cannot be made (%s); give an output-folder that can be written", folder, strerror(errno));
+}
+
 static status write_script(const char *path, const char *script)
 {
     status done = pipeline_check_output(path, NULL);
@@ -133,7 +145,7 @@ static status write_script(const char *path, const char *script)
 
 /* ---- the verb ---- */
 
-static status submit(const struct submit_options *o, const char *folder, const char *name, const char *script)
+static status submit(const struct submit_options *o, const struct job *job, const char *folder, const char *name, const char *script)
 {
     if (o->print) {
         fputs(script, stdout);
@@ -142,7 +154,9 @@ static status submit(const struct submit_options *o, const char *folder, const c
     struct text text = {0};
     text_add(&text, "%s/%s.sbatch", folder, name);
     char *path = text_take(&text);
-    status done = path ? write_script(path, script) : error_code();
+    status done = path ? make_folder(job) : error_code();
+    if (done == MONGE_OK)
+        done = write_script(path, script);
     if (done == MONGE_OK)
         done = hand_over(path);
     free(path);
@@ -156,12 +170,12 @@ static status prepare(const struct submit_options *o, const struct job *job)
     if (readlink("/proc/self/exe", program, sizeof program - 1) < 0)
         return error_set(MONGE_INTERNAL, "the path of this program cannot be found (%s)", strerror(errno));
     struct submit_needs needs;
-    status done = submit_estimate(&needs, job, (int)(o->nodes * o->tasks_per_node));
+    status done = submit_estimate(&needs, job, (int)(o->nodes * o->tasks_per_node), o->array > 1 ? (int)o->array : 1);
     if (done != MONGE_OK)
         return done;
     char *folder = output_folder(job), *name = submit_name(o, job->path);
     char *script = folder && name ? submit_script(o, &needs, folder, program, job->path) : NULL;
-    done = script ? submit(o, folder, name, script) : error_code();
+    done = script ? submit(o, job, folder, name, script) : error_code();
     free(script);
     free(name);
     free(folder);
@@ -177,7 +191,7 @@ status verb_submit(const struct command *command)
         return done;
     struct job job;
     done = job_read(&job, command->comm, path, command->program);
-    if (done == MONGE_OK && o.array > 0)
+    if (done == MONGE_OK && o.array > 0 && job.n_sections == 0)
         done = error_set(MONGE_USAGE, "%s: has no manifest, so that the tasks of an array would all do the same; leave out --array", path);
     if (done == MONGE_OK) {
         int rank;
