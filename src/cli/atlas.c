@@ -403,7 +403,7 @@ status atlas_run(MPI_Comm comm, const struct job *job)
         announce(&atlas);
         done = make_folders(&atlas);
         if (done == MONGE_OK)
-            done = atlas_write_list(&atlas);
+            done = atlas_list_write(&atlas);
     }
     done = agree(comm, done);
     struct worker worker = {.atlas = &atlas, .claims = -1, .root = rank == 0};

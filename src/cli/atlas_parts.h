@@ -1,4 +1,5 @@
 /* What the files of the atlas share: atlas.c (dealing and running), atlas_survey.c (what there is to do), atlas_table.c (what is printed),
+ * atlas_list.c (what is left for others to read),
  * atlas_record.c, atlas_widths.c, verb_status.c. */
 #ifndef CLI_ATLAS_PARTS_H
 #define CLI_ATLAS_PARTS_H
@@ -44,16 +45,29 @@ struct atlas_table {
 void atlas_table_add(struct atlas_table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void atlas_table_print(struct atlas_table *table); /* also frees it */
 
-/* Local. The list that `monge status` begins with: written by every job that starts. */
-status atlas_write_list(const struct atlas *atlas);
-
 /* One section as it stands: its record, or what the lock tells. */
 struct atlas_line {
-    const char *name;
+    char *name;
+    double estimate; /* seconds on one rank */
     enum atlas_state state;
-    bool here; /* of this run; else done before, or somebody else's */
+    bool here;  /* in a summary: of this run; else done before, or somebody else's */
+    bool again; /* in a list: waiting, though somebody began it */
     struct atlas_record record;
 };
+
+/* What a job that starts leaves in the folder for `monge status`. */
+struct atlas_list {
+    char *job, *steps; /* its file; "correct, report" */
+    int n;
+    struct atlas_line *lines;
+};
+status atlas_list_write(const struct atlas *atlas);
+
+/* Local. Reads the list in `folder`, and for every section its record and whether it is in work. MONGE_NO_INPUT if there is none. On error
+ * the list is empty. */
+status atlas_list_read(struct atlas_list *list, const char *folder);
+void atlas_list_free(struct atlas_list *list);
+
 void atlas_print_summary(const struct atlas_line *lines, int n);
 
 /* "4 h 05 min", "3 min 20 s", "12.3 s" */

@@ -1,6 +1,5 @@
-/* What is printed of an atlas: tables with aligned columns, the plan of a dry run, the summary at the end, and the list that `monge
- * status` reads. */
-#include <jansson.h>
+/* What is printed of an atlas: tables with aligned columns, the plan of a dry run, and the summary at the
+ * end. */
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -30,28 +29,33 @@ void atlas_table_add(struct atlas_table *table, const char *format, ...)
     }
 }
 
-/* Numbers stand to the right of their column. */
-static bool is_number(const char *cell)
+/* Columns of numbers (and "-" for none) stand to the right. */
+static bool holds_numbers(const struct atlas_table *table, int column)
 {
-    return *cell && strspn(cell, "0123456789.") == strlen(cell);
+    bool any = false;
+    for (int k = table->n_columns + column; k < table->n_cells; k += table->n_columns) {
+        const char *cell = table->cells[k];
+        if (strspn(cell, "0123456789.-") != strlen(cell))
+            return false;
+        any = any || *cell;
+    }
+    return any;
 }
 
 void atlas_table_print(struct atlas_table *table)
 {
-    int n = table->n_columns, rows = table->failed ? 0 : table->n_cells / n, width[16] = {0};
-    for (int k = 0; k < rows * n; k++)
+    int n = table->n_columns, rows = table->failed ? 0 : table->n_cells / n;
+    int *width = calloc((size_t)n, sizeof *width);
+    for (int k = 0; width && k < rows * n; k++) /* below 0: to the left */
         width[k % n] = (int)fmax(width[k % n], (double)strlen(table->cells[k]));
-    for (int row = 0; row < rows; row++) {
-        for (int c = 0; c < n; c++) {
-            const char *cell = table->cells[row * n + c], *below = table->cells[(rows - 1) * n + c];
-            bool right = is_number(cell) || (row == 0 && is_number(below)), last = c == n - 1;
-            printf("%s%*s", c ? "  " : "", last ? 0 : right ? width[c] : -width[c], cell);
-        }
-        printf("\n");
-    }
-    if (table->failed)
+    for (int c = 0; width && c < n; c++)
+        width[c] = c == n - 1 ? 0 : holds_numbers(table, c) ? width[c] : -width[c];
+    for (int k = 0; width && k < rows * n; k++)
+        printf("%s%*s%s", k % n ? "  " : "", width[k % n], table->cells[k], k % n == n - 1 ? "\n" : "");
+    if (table->failed || !width)
         printf("(no memory for the table)\n");
     fflush(stdout);
+    free(width);
     for (int k = 0; k < table->n_cells; k++)
         free(table->cells[k]);
     free(table->cells);
@@ -168,28 +172,4 @@ void atlas_print_summary(const struct atlas_line *lines, int n)
             atlas_table_add(&table, "%s", line->state == ATLAS_DONE && !line->here ? "done before" : "");
     }
     atlas_table_print(&table);
-}
-
-/* ---- the list ---- */
-
-status atlas_write_list(const struct atlas *atlas)
-{
-    const struct job *job = atlas->job;
-    json_t *steps = json_array(), *sections = json_array();
-    for (int i = 0; i < job->n_steps; i++)
-        json_array_append_new(steps, json_string(verb_name(job->steps[i].verb)));
-    for (int i = 0; i < job->n_sections; i++) {
-        const struct atlas_entry *entry = &atlas->entries[i];
-        json_array_append_new(sections, json_pack("{ss ss sI sI sf}", "name", job->sections[i].name, "options", entry->options, "spots",
-                                                  (json_int_t)entry->size.n_spots, "genes", (json_int_t)entry->size.n_genes, "estimate",
-                                                  entry->seconds));
-    }
-    json_t *list = json_pack("{ss ss so so}", "job", job->path, "monge", MONGE_VERSION, "steps", steps, "sections", sections);
-    char *text = list ? json_dumps(list, JSON_INDENT(1)) : NULL;
-    char path[4608];
-    snprintf(path, sizeof path, "%s/sections.list", atlas->control);
-    status done = text ? text_save(path, text) : error_set(MONGE_USAGE, "%s: names of sections and files must be UTF-8", job->path);
-    json_decref(list);
-    free(text);
-    return done;
 }

@@ -234,11 +234,11 @@ static status check_whole(struct reading *reading, const struct job *job, const 
         return job_refuse(reading, root, "the job has no 'steps'");
     if (job->options.manifest || sections)
         return job_check_atlas(reading, job, root, sections);
+    if (job->options.output_folder)
+        return job_refuse(reading, root, "'output-folder' is for a job with 'manifest' or 'sections'; write 'output' instead");
     if (!job->options.output)
         return job_refuse(reading, root, "the job has no 'output'");
     bool creates = job->steps[0].verb->create != NULL;
-    if (job->options.output_folder)
-        return job_refuse(reading, root, "'output-folder' is for a job with 'manifest' or 'sections'; write 'output' instead");
     if (!creates && job->options.input.n == 0)
         return job_refuse(reading, root, "the job has no 'input'");
     if (creates && job->options.input.n > 0)
