@@ -70,6 +70,8 @@ static const struct option options[] = {
     OPTION("seed-training", OPTION_INTEGER, seed_training, "120", 0, 100000, NULL, NULL, "seed formulation: steps of Adam on q, r and phi"),
 };
 
+static const char *const layout[] = {"grid", NULL};
+
 const struct option_table correct_options = {
     .verb = "correct",
     .summary = "undo the lateral diffusion of mRNA",
@@ -77,6 +79,7 @@ const struct option_table correct_options = {
     .options = options,
     .n_options = sizeof options / sizeof options[0],
     .size = sizeof(struct correct_options),
+    .layout = layout,
 };
 
 /* ---- the state of one run ---- */
