@@ -22,7 +22,7 @@ void recorder_texts(struct recorder *r, const char *name, int n, const char *con
 /* All options in use, as text, below options/. */
 void recorder_options(struct recorder *r, const struct option_table *table, const void *values);
 
-/* Collective over section->comm. phases/name, phases/seconds [ranks][phases] of the phases so far (log.h), and the warnings so far. */
-void recorder_phases(struct recorder *r);
+/* The warnings so far (log.h), as a list of texts. */
+void recorder_warnings(struct recorder *r);
 
 #endif

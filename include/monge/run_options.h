@@ -10,6 +10,7 @@ struct run_options {
     int holes;                 /* enum holes */
     double checkpoint_every;   /* seconds; 0: on a signal only */
     char *output;
+    char *log; /* NULL: none */
     bool quiet, dry_run;
 };
 /* Windows on one table of struct run_options: the keys of a job; the options beside those of a step, of a creating verb, of `run`, of

@@ -64,6 +64,16 @@ struct section {
 
 void section_free(struct section *section);
 
+/* How large a section is: what memory and time are estimated from before any count is read. */
+struct section_size {
+    int64_t n_spots, n_genes;
+    int64_t n_sites;   /* places on the slide (slide.h) */
+    int64_t n_entries; /* counts above zero; of a dense matrix in a file all of its entries */
+};
+
+/* Collective over section->comm; the same on all ranks. */
+struct section_size section_size(const struct section *section);
+
 /* This rank's rows of the input file, [first, end): equal shares in rank order. Needs comm and n_spots only. */
 void section_file_rows(const struct section *section, int64_t *first, int64_t *end);
 

@@ -18,6 +18,10 @@ struct read_options {
  * names, missing or wrong-typed in_tissue or positions. */
 status section_read(struct section *section, MPI_Comm comm, const char *path, const struct read_options *options);
 
+/* Local (one rank; no parallel I/O). The size of the section at `path`, from names, positions and the length of the counts; the counts
+ * themselves are not read. Errors as those of section_read that concern them. */
+status section_size_read(struct section_size *size, const char *path, const struct read_options *options);
+
 /* Writes the input file's content, untouched, plus all results, in the input's row order, to a temporary name in the same
  * folder, and renames it to path when complete; removes it on error. For outs/ input the whole AnnData is written. */
 status section_write(struct section *section, const char *path);

@@ -42,4 +42,7 @@ extern const struct option_table simulate_options; /* of struct simulate_options
  * empty. */
 status simulate_section(struct section *section, MPI_Comm comm, const void *options);
 
+/* Local. The size of the section that simulate_section makes, about: every second entry is taken as above zero. */
+struct section_size simulate_size(const void *options);
+
 #endif

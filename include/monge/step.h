@@ -6,12 +6,19 @@
 #include "monge/options.h"
 #include "monge/section.h"
 
+/* What a step takes on the fullest of its ranks: memory besides that of the section itself, and time. Rough: a factor of two either way. */
+struct step_cost {
+    double bytes, seconds;
+};
+
 struct step {
     const struct option_table *options;
     /* Collective over section->comm. Adds its results to the section. */
     status (*run)(struct section *section, const void *options);
     /* NULL, or for --dry-run: prints what run would do (grid, memory, time) by printf on rank 0. Collective; changes nothing. */
     status (*plan)(const struct section *section, const void *options);
+    /* NULL: next to nothing, or an estimate before anything is read: for --dry-run, `monge submit`, the order of an atlas. Local. */
+    struct step_cost (*cost)(const struct section_size *size, int n_ranks, const void *options);
 };
 
 extern const struct step step_correct;

@@ -20,6 +20,7 @@ struct verb {
     /* As a step of a job: at most one of these, all collective. */
     const struct step *step;                                                       /* works on a section */
     status (*create)(struct section *section, MPI_Comm comm, const void *options); /* makes the section: first in the list */
+    struct section_size (*created_size)(const void *options);                      /* goes with create: how large it is, about */
     status (*conclude)(MPI_Comm comm, const char *output, const void *options);    /* reads the written output: last in the list */
 };
 

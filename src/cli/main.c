@@ -18,7 +18,11 @@
 #include "monge/verb.h"
 
 static const struct verb verbs[] = {
-    {.options = &simulate_options, .shared = &options_with_create, .run = verb_step, .create = simulate_section},
+    {.options = &simulate_options,
+     .shared = &options_with_create,
+     .run = verb_step,
+     .create = simulate_section,
+     .created_size = simulate_size},
     {.shared = &options_with_step, .run = verb_step, .step = &step_correct},
     {.options = &report_options, .run = verb_conclude, .conclude = report_write},
     {.options = &options_info, .shared = &options_with_info, .run = verb_info},

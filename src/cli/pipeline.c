@@ -10,13 +10,15 @@
 #include <unistd.h>
 
 #include "monge/agree.h"
-#include "monge/checkpoint.h"
 #include "monge/file_lock.h"
 #include "monge/log.h"
+#include "monge/resume.h"
+#include "monge/run_record.h"
 #include "monge/section_io.h"
 #include "monge/signals.h"
 #include "monge/tempfile.h"
 #include "monge/text.h"
+#include "monge/traffic.h"
 
 /* ---- the output's place ---- */
 
@@ -49,7 +51,6 @@ static status lock_output(MPI_Comm comm, const char *output, struct file_lock *l
     struct text name = {0};
     int rank;
     MPI_Comm_rank(comm, &rank);
-    *lock = (struct file_lock){.descriptor = -1};
     text_add(&name, "%s.lock", output);
     *lock_path = text_take(&name);
     status done = agree(comm, *lock_path ? MONGE_OK : error_code());
@@ -64,191 +65,6 @@ static void unlock_output(struct file_lock *lock, char *lock_path)
         tempfile_forget(lock_path);
     file_lock_release(lock);
     free(lock_path);
-}
-
-/* ---- progress: steps done, their results, warnings and phase times ---- */
-
-struct job_progress {
-    struct section *section;
-    int64_t steps_done;
-};
-
-/* A replicated text item. */
-static void put_text(struct checkpoint *checkpoint, const char *name, struct text *text)
-{
-    char *room = text->failed ? NULL : checkpoint_room(checkpoint, text->length);
-    if (room && text->length)
-        memcpy(room, text->chars, text->length);
-    checkpoint_put(checkpoint, name, CHECKPOINT_BYTES, room ? (int64_t)text->length : 0, 1, room);
-    text_free(text);
-}
-
-/* A checkpoint_writer. Phase times are those of the slowest rank. */
-static status put_progress(struct checkpoint *checkpoint, void *context)
-{
-    struct job_progress *progress = context;
-    const char *const *warnings;
-    struct text lines = {0}, names = {0};
-    int n_warnings = log_warnings(&warnings), n_phases = phase_count();
-    for (int i = 0; i < n_warnings; i++)
-        text_add(&lines, "%s\n", warnings[i]);
-    put_text(checkpoint, "warnings", &lines);
-    double *seconds = checkpoint_room(checkpoint, (size_t)n_phases * sizeof *seconds);
-    for (int i = 0; i < n_phases && seconds; i++) {
-        seconds[i] = phase_seconds(i);
-        text_add(&names, "%s\n", phase_name(i));
-    }
-    status done = agree(progress->section->comm, seconds ? MONGE_OK : error_code());
-    if (done != MONGE_OK)
-        return done;
-    MPI_Allreduce(MPI_IN_PLACE, seconds, n_phases, MPI_DOUBLE, MPI_MAX, progress->section->comm);
-    put_text(checkpoint, "phases", &names);
-    checkpoint_put(checkpoint, "phase seconds", CHECKPOINT_REAL, n_phases, 1, seconds);
-    checkpoint_put(checkpoint, "steps done", CHECKPOINT_LONG, 1, 1, &progress->steps_done);
-    checkpoint_put_results(checkpoint, progress->section);
-    return MONGE_OK;
-}
-
-/* Local. A text item's lines, one after the other, to use. */
-static status get_lines(struct checkpoint *checkpoint, const char *name, void (*use)(int i, const char *line, void *context), void *context)
-{
-    int64_t length = checkpoint_count(checkpoint, name);
-    char *text = calloc((size_t)length + 1, 1);
-    status done = text ? checkpoint_get(checkpoint, name, CHECKPOINT_BYTES, length, 1, text) : error_memory(name, (double)length);
-    char *rest = text, *line;
-    for (int i = 0; done == MONGE_OK && (line = strsep(&rest, "\n")) && *line; i++)
-        use(i, line, context);
-    free(text);
-    return done;
-}
-
-static void warn_again(int i, const char *line, void *context)
-{
-    (void)i;
-    (void)context;
-    log_warn("%s", line);
-}
-
-static void add_phase(int i, const char *line, void *seconds)
-{
-    phase_add(line, ((double *)seconds)[i]);
-}
-
-static status get_progress(struct checkpoint *checkpoint, struct job_progress *progress)
-{
-    double seconds[PHASES_MAX] = {0};
-    int64_t n_phases = checkpoint_count(checkpoint, "phase seconds");
-    status done = checkpoint_get(checkpoint, "steps done", CHECKPOINT_LONG, 1, 1, &progress->steps_done);
-    if (done == MONGE_OK)
-        done = checkpoint_get(checkpoint, "phase seconds", CHECKPOINT_REAL, n_phases < PHASES_MAX ? n_phases : PHASES_MAX, 1, seconds);
-    if (done == MONGE_OK)
-        done = get_lines(checkpoint, "phases", add_phase, seconds);
-    if (done == MONGE_OK)
-        done = get_lines(checkpoint, "warnings", warn_again, NULL);
-    done = agree(progress->section->comm, done);
-    return done == MONGE_OK ? checkpoint_get_results(checkpoint, progress->section) : done;
-}
-
-/* A line of the key. A file that an option names counts with its size and date. */
-static void add_option(struct text *key, int step, const struct option_table *table, const void *values, int index)
-{
-    const struct option *option = &table->options[index];
-    char *value = options_text(table, values, index);
-    struct stat about;
-    key->failed |= !value;
-    text_add(key, "step %d, %s: %s %s", step, table->verb, option->name, value ? value : "");
-    if (value && *value && option->type == OPTION_TEXT && stat(value, &about) == 0 && S_ISREG(about.st_mode))
-        text_add(key, " (%lld bytes, changed %lld)", (long long)about.st_size, (long long)about.st_mtime);
-    text_add(key, "\n");
-    free(value);
-}
-
-/* What makes two jobs the same: version, the section as it was read, steps and options (malloc'd). */
-static char *job_key(const struct section *section, const struct pipeline_step *steps, int n_steps)
-{
-    struct text key = {0};
-    text_add(&key, "monge %s\n", MONGE_VERSION);
-    text_add(&key, "section of %lld spots, %lld genes, checksum %016llx\n", (long long)section->n_spots, (long long)section->n_genes,
-             (unsigned long long)section_identity(section));
-    for (int i = 0; i < n_steps; i++) {
-        const struct option_table *table = verb_options(steps[i].verb);
-        for (int k = 0; steps[i].verb->step && k < table->n_options; k++)
-            if (!options_layout(table, k))
-                add_option(&key, i + 1, table, steps[i].values, k);
-    }
-    return text_take(&key);
-}
-
-static status open_checkpoint(struct section *section, const struct run_options *run, const char *output,
-                              const struct pipeline_step *steps, int n_steps, struct job_progress *progress)
-{
-    char *key = job_key(section, steps, n_steps);
-    status done = agree(section->comm, key ? MONGE_OK : error_code());
-    if (done == MONGE_OK)
-        done = checkpoint_open(&section->checkpoint, section->comm, output, key, run->checkpoint_every);
-    free(key);
-    if (done != MONGE_OK)
-        return done;
-    checkpoint_always(section->checkpoint, put_progress, progress);
-    return checkpoint_path(section->checkpoint) ? get_progress(section->checkpoint, progress) : MONGE_OK;
-}
-
-/* ---- provenance: uns/monge/run (options and phase times are each step's own to record) ---- */
-
-/* Collective. Largest memory in use so far [rank]. */
-static status record_memory(struct section *section)
-{
-    int size;
-    MPI_Comm_size(section->comm, &size);
-    const int64_t n = size;
-    double mine = peak_memory_bytes(), *all = malloc((size_t)size * sizeof *all);
-    status done = agree(section->comm, all ? MONGE_OK : error_memory("provenance", size * (double)sizeof *all));
-    if (done == MONGE_OK) {
-        MPI_Allgather(&mine, 1, MPI_DOUBLE, all, 1, MPI_DOUBLE, section->comm);
-        done = section_add_uns_array(section, "monge/run/peak_memory_bytes", 1, &n, all);
-    }
-    free(all);
-    return done;
-}
-
-/* Collective. Results must be the same on all ranks, so rank 0's warnings stand for all; one line each. */
-static status record_warnings(struct section *section)
-{
-    const char *const *warnings;
-    int n = log_warnings(&warnings);
-    struct text joined = {0};
-    for (int i = 0; i < n; i++)
-        text_add(&joined, "%s%s", i ? "\n" : "", warnings[i]);
-    int length = (int)joined.length;
-    MPI_Bcast(&length, 1, MPI_INT, 0, section->comm);
-    char *lines = calloc((size_t)length + 1, 1);
-    bool enough = lines && !joined.failed;
-    status done = agree(section->comm, enough ? MONGE_OK : error_memory("warnings", (double)length));
-    if (done == MONGE_OK && length > 0) {
-        int rank;
-        MPI_Comm_rank(section->comm, &rank);
-        if (rank == 0)
-            memcpy(lines, joined.chars, (size_t)length);
-        MPI_Bcast(lines, length, MPI_CHAR, 0, section->comm);
-        done = section_add_uns_text(section, "monge/run/warnings", lines);
-    }
-    text_free(&joined);
-    free(lines);
-    return done;
-}
-
-static status record_run(struct section *section, const char *input)
-{
-    status done = record_memory(section);
-    if (done == MONGE_OK)
-        done = agree(section->comm, record_warnings(section));
-    if (done == MONGE_OK)
-        done = section_add_uns_text(section, "monge/run/version", MONGE_VERSION);
-    if (done == MONGE_OK && input)
-        done = section_add_uns_text(section, "monge/run/input", input);
-    if (done == MONGE_OK && section->counts_name)
-        done = section_add_uns_text(section, "monge/run/counts", section->counts_name);
-    return agree(section->comm, done);
 }
 
 /* ---- the stages ---- */
@@ -269,24 +85,22 @@ static status begin(MPI_Comm comm, const struct run_options *run, const char *in
 }
 
 /* Runs the steps that are not done yet. A signal ends it between steps, and at a step's own safe points. */
-static status work(struct section *section, const struct pipeline_step *steps, int n_steps, struct job_progress *progress)
+static status work(struct section *section, const struct pipeline_step *steps, int n_steps, struct resume *resume)
 {
-    status done = checkpoint_stage(section->checkpoint, NULL, NULL);
-    for (int i = (int)progress->steps_done; i < n_steps && done == MONGE_OK; i++) {
+    for (int i = (int)resume->steps_done; i < n_steps; i++) {
         if (!steps[i].verb->step)
             continue;
-        done = steps[i].verb->step->run(section, steps[i].values);
-        checkpoint_caught_up(section->checkpoint);
-        progress->steps_done = i + 1;
-        if (done == MONGE_OK)
-            done = checkpoint_stage(section->checkpoint, NULL, NULL);
+        phase_begin(verb_name(steps[i].verb)); /* until the step begins a phase of its own */
+        if (steps[i].verb->step->run(section, steps[i].values) != MONGE_OK || resume_step_done(resume, i) != MONGE_OK)
+            return error_code();
     }
-    return done;
+    return MONGE_OK;
 }
 
 static status finish(struct section *section, const char *input, const char *output)
 {
-    if (record_run(section, input) != MONGE_OK || section_write(section, output) != MONGE_OK)
+    phase_begin("write");
+    if (run_record_to_section(section, input) != MONGE_OK || section_write(section, output) != MONGE_OK)
         return error_code();
     double bytes, seconds;
     section_io_rate(&bytes, &seconds);
@@ -296,9 +110,13 @@ static status finish(struct section *section, const char *input, const char *out
 
 static status conclude(MPI_Comm comm, const char *output, const struct pipeline_step *steps, int n_steps)
 {
-    for (int i = 0; i < n_steps; i++)
-        if (steps[i].verb->conclude && steps[i].verb->conclude(comm, output, steps[i].values) != MONGE_OK)
+    for (int i = 0; i < n_steps; i++) {
+        if (!steps[i].verb->conclude)
+            continue;
+        phase_begin(verb_name(steps[i].verb));
+        if (steps[i].verb->conclude(comm, output, steps[i].values) != MONGE_OK)
             return error_code();
+    }
     return MONGE_OK;
 }
 
@@ -332,47 +150,40 @@ static status show_plan(const struct section *section, const char *output, const
     return MONGE_OK;
 }
 
-static bool works(const struct pipeline_step *steps, int n_steps)
+/* Work, write, conclude, from where the job stopped if it did. */
+static status run_steps(struct section *section, const struct run_options *run, const char *input, const char *output,
+                        const struct pipeline_step *steps, int n_steps)
 {
-    for (int i = 0; i < n_steps; i++)
-        if (steps[i].verb->step)
-            return true;
-    return false;
-}
-
-/* Read, work, write, conclude; the output is locked. */
-static status run_locked(MPI_Comm comm, const struct run_options *run, const char *input, const char *output,
-                         const struct pipeline_step *steps, int n_steps)
-{
-    struct section section = {0};
-    struct job_progress progress = {.section = &section};
-    phase_begin("read");
-    if (begin(comm, run, input, &steps[0], &section) != MONGE_OK)
-        return error_code();
-    status done = works(steps, n_steps) ? open_checkpoint(&section, run, output, steps, n_steps, &progress) : MONGE_OK;
-    struct checkpoint *checkpoint = section.checkpoint;
+    MPI_Comm comm = section->comm;
+    struct resume resume;
+    status done = resume_open(&resume, section, run, output, steps, n_steps);
     if (done == MONGE_OK)
-        done = work(&section, steps, n_steps, &progress);
+        done = work(section, steps, n_steps, &resume);
     if (done == MONGE_OK)
-        done = finish(&section, input, output);
-    phase_begin(NULL);
-    section_free(&section);
+        done = finish(section, input, output);
+    section_free(section);
     if (done == MONGE_OK)
         done = conclude(comm, output, steps, n_steps);
-    if (done == MONGE_OK && checkpoint)
-        checkpoint_remove(checkpoint);
-    checkpoint_close(checkpoint);
+    resume_close(&resume, done == MONGE_OK);
     return done;
 }
 
-static status dry_run(MPI_Comm comm, const struct run_options *run, const char *input, const char *output,
-                      const struct pipeline_step *steps, int n_steps)
+/* Everything between the opening and the closing of the run's record. */
+static status run_stages(MPI_Comm comm, const struct run_options *run, const char *input, const char *output,
+                         const struct pipeline_step *steps, int n_steps, struct run_record *record)
 {
     struct section section = {0};
-    status done = begin(comm, run, input, &steps[0], &section);
-    if (done == MONGE_OK)
+    phase_begin(input ? "read" : verb_name(steps[0].verb));
+    if (begin(comm, run, input, &steps[0], &section) != MONGE_OK)
+        return error_code();
+    run_record_input(record, &section);
+    status done;
+    if (run->dry_run)
         done = show_plan(&section, output, steps, n_steps);
+    else
+        done = run_steps(&section, run, input, output, steps, n_steps);
     section_free(&section);
+    phase_begin(NULL);
     return done;
 }
 
@@ -384,22 +195,21 @@ status pipeline_run(MPI_Comm comm, const struct run_options *run, const char *in
     MPI_Comm_rank(comm, &rank);
     if (agree(comm, rank == 0 && output ? pipeline_check_output(output, input) : MONGE_OK) != MONGE_OK)
         return error_code();
-    phase_reset();
-    log_clear_warnings();
-    status done;
-    if (run->dry_run) {
-        done = dry_run(comm, run, input, output, steps, n_steps);
-    } else {
-        struct file_lock lock;
-        char *lock_path;
+    struct file_lock lock = {.descriptor = -1};
+    char *lock_path = NULL;
+    status done = run->dry_run ? MONGE_OK : lock_output(comm, output, &lock, &lock_path);
+    struct run_record record = {.comm = comm, .run = run, .input = input, .output = output, .steps = steps, .n_steps = n_steps};
+    if (done == MONGE_OK && (done = run_record_open(&record)) == MONGE_OK) {
+        phase_reset();
+        traffic_reset();
+        log_clear_warnings();
         signals_defer();
-        done = lock_output(comm, output, &lock, &lock_path);
-        if (done == MONGE_OK)
-            done = run_locked(comm, run, input, output, steps, n_steps);
-        unlock_output(&lock, lock_path);
+        done = run_stages(comm, run, input, output, steps, n_steps, &record);
         signals_undefer();
+        if (done == MONGE_OK)
+            log_info("done in %.1f s, %.0f MB on this rank at most", wall_seconds() - started, peak_memory_bytes() / 1e6);
+        done = run_record_close(&record, done);
     }
-    if (done == MONGE_OK)
-        log_info("done in %.1f s, %.0f MB on this rank at most", wall_seconds() - started, peak_memory_bytes() / 1e6);
+    unlock_output(&lock, lock_path);
     return done;
 }

@@ -28,11 +28,16 @@ static const struct option options[] = {
      .fallback = "600",
      .max = 1e9,
      .unit = "seconds",
-     .help = "Work between two checkpoints, OUTPUT.checkpoint.0 and .1, from which the same command goes on; 0: only when a signal stops it."},
+     .help =
+         "Work between two checkpoints, OUTPUT.checkpoint.0 and .1, from which the same command goes on; 0: only when a signal stops it."},
     {.name = "output",
      .type = OPTION_TEXT,
      .offset = offsetof(struct run_options, output),
      .help = "The .h5ad file to write (-o for short), in a folder that exists; the folder itself for a job with several inputs."},
+    {.name = "log",
+     .type = OPTION_TEXT,
+     .offset = offsetof(struct run_options, log),
+     .help = "Append what happens to this file as JSON lines: sizes, warnings, times and traffic by phase (docs/scaling.md)."},
     {.name = "quiet",
      .type = OPTION_BOOL,
      .offset = offsetof(struct run_options, quiet),
@@ -47,17 +52,17 @@ const struct option_table options_job = {.verb = "a job",
                                          .summary = "Keys of a job file, besides the list of steps",
                                          .usage = "",
                                          .options = options,
-                                         .n_options = 5,
+                                         .n_options = 6,
                                          .size = sizeof(struct run_options)};
 const struct option_table options_with_step = {.verb = "monge",
                                                .summary = "Input and output",
                                                .usage = "",
                                                .options = options + 1,
-                                               .n_options = 6,
+                                               .n_options = 7,
                                                .size = sizeof(struct run_options)};
 const struct option_table options_with_create = {
-    .verb = "monge", .summary = "Output", .usage = "", .options = options + 4, .n_options = 2, .size = sizeof(struct run_options)};
+    .verb = "monge", .summary = "Output", .usage = "", .options = options + 4, .n_options = 3, .size = sizeof(struct run_options)};
 const struct option_table options_with_run = {
-    .verb = "monge", .summary = "Options", .usage = "", .options = options + 5, .n_options = 2, .size = sizeof(struct run_options)};
+    .verb = "monge", .summary = "Options", .usage = "", .options = options + 5, .n_options = 3, .size = sizeof(struct run_options)};
 const struct option_table options_with_info = {
     .verb = "monge", .summary = "Input", .usage = "", .options = options + 1, .n_options = 2, .size = sizeof(struct run_options)};

@@ -119,6 +119,10 @@ status verb_run(const struct command *command)
     if (done != MONGE_OK)
         return done;
     job.options.quiet = run.quiet;
+    if (run.log) { /* said on the command line, it stands before the job's own */
+        free(job.options.log);
+        job.options.log = run.log;
+    }
     job.options.dry_run = run.dry_run;
     int n = job.options.input.n ? job.options.input.n : 1;
     char **outputs = calloc((size_t)n, sizeof *outputs);

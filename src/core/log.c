@@ -22,6 +22,7 @@ static struct {
     double opened;
     char **warnings;
     int n_warnings;
+    const struct log_listener *listener;
 } journal;
 
 double wall_seconds(void)
@@ -47,6 +48,17 @@ void log_open(bool speaks, bool quiet)
     journal.opened = wall_seconds();
 }
 
+void log_listen(const struct log_listener *listener)
+{
+    journal.listener = listener;
+}
+
+static void tell_listener(const char *kind, const char *text)
+{
+    if (journal.listener)
+        journal.listener->message(kind, text, journal.listener->data);
+}
+
 static void wipe(void)
 {
     if (journal.drawn)
@@ -61,16 +73,32 @@ static void print_line(const char *mark, const char *text)
     fflush(stderr);
 }
 
-void log_info(const char *format, ...)
+static void inform(const char *kind, const char *format, va_list arguments)
 {
-    if (!journal.speaks || journal.quiet)
+    bool printed = journal.speaks && !journal.quiet;
+    if (!printed && !journal.listener)
         return;
     char text[LINE];
+    vsnprintf(text, sizeof text, format, arguments);
+    tell_listener(kind, text);
+    if (printed)
+        print_line("", text);
+}
+
+void log_info(const char *format, ...)
+{
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    inform("info", format, arguments);
     va_end(arguments);
-    print_line("", text);
+}
+
+void log_event(const char *kind, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    inform(kind, format, arguments);
+    va_end(arguments);
 }
 
 /* A warning that cannot be kept for want of memory is still printed. */
@@ -96,6 +124,7 @@ void log_warn(const char *format, ...)
         if (!strcmp(journal.warnings[i], text))
             return;
     keep_warning(text);
+    tell_listener("warning", text);
     if (journal.speaks)
         print_line("warning: ", text);
 }
@@ -172,7 +201,7 @@ void progress_finish(struct progress *p)
 static struct {
     const char *name[PHASES_MAX];
     char *copy[PHASES_MAX]; /* owned: names that are no static strings */
-    double seconds[PHASES_MAX];
+    double seconds[PHASES_MAX], memory[PHASES_MAX];
     int count;
     int running; /* index + 1; 0: none */
     double began;
@@ -181,10 +210,15 @@ static struct {
 void phase_begin(const char *name)
 {
     double now = wall_seconds();
-    if (phases.running)
+    if (phases.running) {
         phases.seconds[phases.running - 1] += now - phases.began;
+        phases.memory[phases.running - 1] = peak_memory_bytes();
+    }
+    bool ended = phases.running && !name;
     phases.running = 0;
     phases.began = now;
+    if (journal.listener && (name || ended))
+        journal.listener->phase(name, journal.listener->data);
     if (!name)
         return;
     int i = 0;
@@ -214,7 +248,7 @@ void phase_add(const char *name, double seconds)
         free(phases.copy[i]);
         phases.copy[i] = copy;
         phases.name[i] = copy;
-        phases.seconds[i] = 0.0;
+        phases.seconds[i] = phases.memory[i] = 0.0;
         phases.count++;
     }
     phases.seconds[i] += seconds;
@@ -233,6 +267,16 @@ const char *phase_name(int i)
 double phase_seconds(int i)
 {
     return phases.seconds[i] + (phases.running == i + 1 ? wall_seconds() - phases.began : 0.0);
+}
+
+double phase_memory(int i)
+{
+    return phases.running == i + 1 ? peak_memory_bytes() : phases.memory[i];
+}
+
+int phase_running(void)
+{
+    return phases.running - 1;
 }
 
 void phase_reset(void)

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "monge/agree.h"
 #include "monge/log.h"
 
 enum { PATH = 256 };
@@ -67,29 +66,9 @@ void recorder_options(struct recorder *r, const struct option_table *table, cons
     }
 }
 
-void recorder_phases(struct recorder *r)
+void recorder_warnings(struct recorder *r)
 {
-    MPI_Comm comm = r->section->comm;
-    int size, n = phase_count();
-    MPI_Comm_size(comm, &size);
-    const char *names[PHASES_MAX], *const *warnings;
-    double own[PHASES_MAX], *all = calloc((size_t)size * (size_t)n + 1, sizeof *all);
-    status fault = agree(comm, all ? MONGE_OK : error_memory("phase times", 8.0 * size * n));
-    if (!fault) {
-        for (int k = 0; k < n; k++) {
-            names[k] = phase_name(k);
-            own[k] = phase_seconds(k);
-        }
-        MPI_Allgather(own, n, MPI_DOUBLE, all, n, MPI_DOUBLE, comm);
-        recorder_texts(r, "phases/name", n, names);
-        char path[PATH];
-        int64_t dims[2] = {size, n};
-        if (!r->fault)
-            r->fault = section_add_uns_array(r->section, path_of(r, "phases/seconds", path), 2, dims, all);
-    }
-    free(all);
-    if (fault && !r->fault)
-        r->fault = fault;
-    int n_warnings = log_warnings(&warnings);
-    recorder_texts(r, "warnings", n_warnings, warnings);
+    const char *const *warnings;
+    int n = log_warnings(&warnings);
+    recorder_texts(r, "warnings", n, warnings);
 }

@@ -220,3 +220,10 @@ status section_add_uns_texts(struct section *section, const char *path, int n, c
 {
     return add_texts(section, path, 1, n, values);
 }
+
+struct section_size section_size(const struct section *section)
+{
+    int64_t n_entries = section->counts.start[section->counts.n_rows];
+    MPI_Allreduce(MPI_IN_PLACE, &n_entries, 1, MPI_INT64_T, MPI_SUM, section->comm);
+    return (struct section_size){section->n_spots, section->n_genes, section->slide.n_sites, n_entries};
+}

@@ -8,11 +8,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "monge/traffic.h"
+
 static double bytes_moved;
 
 void h5_count_bytes(double bytes)
 {
     bytes_moved += bytes;
+    traffic_io_bytes(bytes);
 }
 
 double h5_bytes(bool reset)
@@ -58,7 +61,9 @@ status h5_open_read(const char *path, hid_t *file)
         return error_set(MONGE_NO_INPUT, "%s: %s", path, strerror(errno));
     hid_t access_list = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_cache(access_list, 0, 12421, (size_t)64 << 20, 1.0); /* large compressed chunks are read in pieces */
+    traffic_io_begin();
     *file = H5Fopen(path, H5F_ACC_RDONLY, access_list);
+    traffic_io_end();
     H5Pclose(access_list);
     if (*file >= 0)
         return MONGE_OK;
@@ -72,10 +77,12 @@ status h5_open_read(const char *path, hid_t *file)
 status h5_close_written(hid_t file, const char *path)
 {
     status s = MONGE_OK;
+    traffic_io_begin();
     if (H5Fflush(file, H5F_SCOPE_LOCAL) < 0) /* H5Fclose does not report every failed flush */
         s = error_set(MONGE_IO, "%s: cannot be written (%s); is the disk full?", path, h5_reason());
     if (H5Fclose(file) < 0 && s == MONGE_OK)
         s = error_set(MONGE_IO, "%s: cannot be written (%s); is the disk full?", path, h5_reason());
+    traffic_io_end();
     return s;
 }
 
@@ -262,7 +269,9 @@ status h5_read_range(hid_t dataset, const char *file_path, const char *name, hid
     hsize_t from = (hsize_t)start, n = (hsize_t)count;
     hid_t file_space = H5Dget_space(dataset), memory = H5Screate_simple(1, &n, NULL);
     H5Sselect_hyperslab(file_space, H5S_SELECT_SET, &from, NULL, &n, NULL);
+    traffic_io_begin();
     herr_t failed = H5Dread(dataset, type, memory, file_space, H5P_DEFAULT, values);
+    traffic_io_end();
     status s = MONGE_OK;
     if (failed < 0)
         s = error_set(MONGE_IO, "%s: %s entries %lld to %lld cannot be read (%s); copy the file again", file_path, name, (long long)start,

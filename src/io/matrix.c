@@ -11,6 +11,7 @@
 
 #include "h5_util.h"
 #include "monge/agree.h"
+#include "monge/traffic.h"
 
 enum { PIECE = 1 << 22 };
 static const double MOST = 16777216.0; /* 2^24: whole numbers below it are exact in float */
@@ -482,7 +483,10 @@ static status read_dense_rows(hid_t dataset, const char *file_path, const char *
     hid_t space = H5Dget_space(dataset), memory = H5Screate_simple(2, count, NULL);
     H5Sselect_hyperslab(space, H5S_SELECT_SET, from, NULL, count, NULL);
     status s = MONGE_OK;
-    if (H5Dread(dataset, H5T_NATIVE_DOUBLE, memory, space, H5P_DEFAULT, values) < 0)
+    traffic_io_begin();
+    herr_t failed = H5Dread(dataset, H5T_NATIVE_DOUBLE, memory, space, H5P_DEFAULT, values);
+    traffic_io_end();
+    if (failed < 0)
         s = error_set(MONGE_IO, "%s: %s rows %" PRId64 " to %" PRId64 " cannot be read (%s); copy the file again", file_path, path, row,
                       row + n - 1, h5_reason());
     H5Sclose(memory);

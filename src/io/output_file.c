@@ -12,6 +12,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "monge/traffic.h"
+
 status output_file_create(const char *temporary)
 {
     unlink(temporary); /* of a killed job */
@@ -58,11 +60,13 @@ static void flush_folder(const char *path)
 status output_file_publish(const char *temporary, const char *path)
 {
     struct stat about;
+    traffic_io_begin();
     int descriptor = open(temporary, O_WRONLY);
     bool refused = descriptor < 0 || fstat(descriptor, &about) != 0 || ftruncate(descriptor, about.st_size) != 0 ||
                    fsync(descriptor) != 0; /* network disks report a full disk only now */
     if (descriptor >= 0)
         close(descriptor);
+    traffic_io_end();
     if (refused)
         return error_set(MONGE_IO, "%s: cannot be written (%s)", temporary, strerror(errno));
     if (rename(temporary, path) != 0)

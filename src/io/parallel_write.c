@@ -9,6 +9,7 @@
 #include "h5_util.h"
 #include "h5ad_put.h"
 #include "monge/agree.h"
+#include "monge/traffic.h"
 
 enum { PASS_BYTES = 1 << 30 };
 
@@ -34,7 +35,9 @@ static const char *write_pass(hid_t dataset, hid_t type, hid_t transfer, int64_t
         H5Sselect_none(space);
         H5Sselect_none(memory);
     }
+    traffic_io_begin();
     const char *why = H5Dwrite(dataset, type, memory, space, transfer, values) < 0 ? h5_reason() : NULL;
+    traffic_io_end();
     H5Sclose(memory);
     H5Sclose(space);
     return why;
@@ -60,7 +63,10 @@ status parallel_write_range(MPI_Comm comm, hid_t file, const char *path, const c
         s = agree(comm, s);
     }
     H5Pclose(transfer);
-    if (dataset >= 0 && H5Dclose(dataset) < 0 && s == MONGE_OK)
+    traffic_io_begin();
+    herr_t closed = dataset >= 0 ? H5Dclose(dataset) : 0;
+    traffic_io_end();
+    if (closed < 0 && s == MONGE_OK)
         s = error_set(MONGE_IO, "%s: cannot write %s (%s); is the disk full?", path, name, h5_reason());
     h5_count_bytes((double)n * (double)record);
     return agree(comm, s);

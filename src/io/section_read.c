@@ -8,6 +8,7 @@
 #include "input.h"
 #include "io_rate.h"
 #include "monge/agree.h"
+#include "monge/traffic.h"
 
 static bool is_folder(const char *path)
 {
@@ -34,6 +35,7 @@ static status find_file(struct input *input)
 static status read_head(struct input *input, const struct read_options *options)
 {
     hid_t file = -1;
+    traffic_io_begin(); /* what rank 0 does alone is nearly all reading */
     status s = find_file(input);
     if (s == MONGE_OK)
         s = h5_open_read(input->file, &file);
@@ -45,6 +47,7 @@ static status read_head(struct input *input, const struct read_options *options)
         s = error_set(MONGE_BAD_DATA, "%s: no genes", input->file);
     if (file >= 0)
         H5Fclose(file);
+    traffic_io_end();
     return s;
 }
 
@@ -89,5 +92,54 @@ status section_read(struct section *section, MPI_Comm comm, const char *path, co
     sparse_rows_free(&truth);
     input_free(&input);
     io_rate_stop(comm);
+    return s;
+}
+
+/* ---- the size alone ---- */
+
+static status count_entries(const struct input *input, int64_t *n_entries)
+{
+    *n_entries = input->matrix.n_rows * input->matrix.n_cols;
+    if (input->matrix.layout == MATRIX_DENSE)
+        return MONGE_OK;
+    hid_t file = -1;
+    char name[600];
+    snprintf(name, sizeof name, "%s/data", input->matrix.path);
+    status s = h5_open_read(input->file, &file);
+    if (s != MONGE_OK)
+        return s;
+    s = h5_length(file, input->file, name, n_entries);
+    H5Fclose(file);
+    return s;
+}
+
+static status count_sites(const struct input *input, enum holes holes, int64_t *n_sites)
+{
+    *n_sites = input->n_spots;
+    if (!input->x && !input->array_row)
+        return MONGE_OK;
+    const struct spot_table table = {input->n_spots, input->array_row, input->array_col, input->x,
+                                     input->y,       input->in_tissue, input->source};
+    struct slide slide = {0};
+    status s = slide_new(&slide, &table, holes);
+    if (s == MONGE_OK) {
+        *n_sites = slide.n_sites;
+        slide_free(&slide);
+    }
+    return s;
+}
+
+status section_size_read(struct section_size *size, const char *path, const struct read_options *options)
+{
+    struct input input;
+    input_start(&input, path);
+    status s = read_head(&input, options);
+    if (s == MONGE_OK)
+        s = count_entries(&input, &size->n_entries);
+    if (s == MONGE_OK)
+        s = count_sites(&input, options->holes, &size->n_sites);
+    size->n_spots = input.n_spots;
+    size->n_genes = input.n_genes;
+    input_free(&input);
     return s;
 }

@@ -21,6 +21,7 @@
 #include "monge/agree.h"
 #include "monge/log.h"
 #include "monge/tempfile.h"
+#include "monge/traffic.h"
 #include "names.h"
 #include "output_file.h"
 #include "parallel_write.h"
@@ -378,7 +379,7 @@ static double bytes_to_come(const struct output *out)
     return 1.01 * bytes + 65536.0;
 }
 
-static status make_file(const struct output *out)
+static status create_file(const struct output *out)
 {
     status s = check_place(out->path);
     if (s == MONGE_OK)
@@ -409,6 +410,14 @@ static status make_file(const struct output *out)
     return s == MONGE_OK ? output_file_reserve(out->temporary, (double)size + bytes_to_come(out)) : s;
 }
 
+static status make_file(const struct output *out)
+{
+    traffic_io_begin();
+    status s = create_file(out);
+    traffic_io_end();
+    return s;
+}
+
 /* --- step 2: all ranks ------------------------------------------------------------------------------------------------- */
 
 static status write_item(const struct output *out, const struct parallel_file *file, const struct row_order *order, int k)
@@ -430,7 +439,9 @@ static status fill_file(const struct output *out)
     if (s != MONGE_OK)
         return s;
     hid_t properties = access_properties(order.size > 1, section->comm);
+    traffic_io_begin();
     file.id = H5Fopen(out->temporary, H5F_ACC_RDWR, properties);
+    traffic_io_end();
     H5Pclose(properties);
     s = agree(section->comm,
               file.id < 0 ? error_set(MONGE_IO, "%s: cannot be written (%s); is the disk full?", out->temporary, h5_reason()) : MONGE_OK);

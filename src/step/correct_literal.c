@@ -71,8 +71,7 @@ static status record(struct correction *c, const struct seed_result *result)
     recorder_real(&r, "seed/marginal_error", result->marginal_error);
     recorder_integer(&r, "seed/unconverged_plans", result->unconverged);
     recorder_options(&r, &correct_options, c->options);
-    phase_begin(NULL);
-    recorder_phases(&r);
+    recorder_warnings(&r);
     return agree(c->section->comm, r.fault);
 }
 

@@ -1,49 +1,54 @@
-/* --dry-run: what a correction would take. Costs are counted as in docs/speed.md; seconds use the rates measured there and are rough. */
+/* What a correction would take, for --dry-run and `monge submit`. Costs are counted as in docs/speed.md; seconds use the rates measured there and are rough. */
 #include <math.h>
 #include <stdio.h>
 
 #include "correct_parts.h"
 
-struct cost {
+struct estimate {
     int gene_groups, spot_groups;
-    double bytes, seconds; /* on the fullest rank */
+    struct step_cost cost;
 };
 
 /* Radius, rank and sweeps are chosen from the data; typical values stand for them. */
-static struct cost estimate(const struct section *section, const struct correct_options *o, int size, double entries)
+static struct estimate estimate(const struct section_size *size, const struct correct_options *o, int n_ranks)
 {
     const double OFFSETS = 91.0, COMPONENTS = 2.0, SWEEPS = 60.0, RANK = 24.0, CANDIDATES = 16.0;
     const double RATE_SINGLE = 4e10, RATE_DOUBLE = 1.5e10, RATE_ENTRIES = 2.5e9; /* flop/s per core; multiply-adds at non-zeros per s */
-    double sites = (double)section->slide.n_sites, genes = (double)section->n_genes;
+    double sites = (double)size->n_sites, genes = (double)size->n_genes, entries = (double)size->n_entries;
     bool single = o->precision == PRECISION_SINGLE || (o->precision == PRECISION_AUTO && sites * genes > 2e7);
     int genes_side = 1, spots_side = 1;
     if (!o->grid || sscanf(o->grid, "%dx%d", &genes_side, &spots_side) != 2)
-        grid_shape(size, section->slide.n_sites, (section->n_genes + GENE_LANES - 1) / GENE_LANES, GENE_LANES, CORRECT_BYTES_PER_RANK,
-                   &genes_side, &spots_side);
+        grid_shape(n_ranks, size->n_sites, (size->n_genes + GENE_LANES - 1) / GENE_LANES, GENE_LANES, CORRECT_BYTES_PER_RANK, &genes_side,
+                   &spots_side);
     double own_sites = sites / spots_side, real_bytes = single ? 4.0 : 8.0;
-    double fields = 11.0 * own_sites * GENE_LANES * real_bytes, model = own_sites * RANK * 8.0 * 8.0, rows = 8.0 * entries / size;
+    double fields = 11.0 * own_sites * GENE_LANES * real_bytes, model = own_sites * RANK * 8.0 * 8.0, rows = 8.0 * entries / n_ranks;
     double columns = 8.0 * entries / (genes_side * spots_side);
     double steps = (double)o->steps + 1.0, flop = 2.0 * OFFSETS * COMPONENTS * 3.0 * steps;
     double chosen = fmin(genes, fmin(2000.0, fmax(200.0, 4e7 / sites)));
     double plans = sites * (genes + chosen * CANDIDATES) * flop / (single ? RATE_SINGLE : RATE_DOUBLE);
     double field = entries * (1.0 + 6.0 * chosen / genes) * SWEEPS * RANK * 4.0 / RATE_ENTRIES;
     double fit = sites * OFFSETS * COMPONENTS * 4.0 * 20.0 * 400.0 / RATE_DOUBLE;
-    return (struct cost){genes_side, spots_side, rows + 5.0 * columns + fields + model, (plans + field + fit) / size};
+    return (struct estimate){genes_side, spots_side, {rows + 5.0 * columns + fields + model, (plans + field + fit) / n_ranks}};
+}
+
+struct step_cost correct_cost(const struct section_size *size, int n_ranks, const void *values)
+{
+    return estimate(size, values, n_ranks).cost;
 }
 
 status correct_plan(const struct section *section, const void *values)
 {
-    int size, rank;
-    MPI_Comm_size(section->comm, &size);
+    int n_ranks, rank;
+    MPI_Comm_size(section->comm, &n_ranks);
     MPI_Comm_rank(section->comm, &rank);
-    int64_t entries = section->counts.start[section->counts.n_rows];
-    MPI_Allreduce(MPI_IN_PLACE, &entries, 1, MPI_INT64_T, MPI_SUM, section->comm);
-    struct cost cost = estimate(section, values, size, (double)entries);
+    struct section_size size = section_size(section);
+    struct estimate plan = estimate(&size, values, n_ranks);
     if (rank == 0) {
         printf("correct\n");
-        printf("  grid       %d gene groups x %d spot groups\n", cost.gene_groups, cost.spot_groups);
-        printf("  memory     about %.0f MB per rank\n", cost.bytes / 1e6);
-        printf("  time       about %.0f s on these %d ranks (rough; radius and rank are chosen from the data)\n", cost.seconds, size);
+        printf("  grid       %d gene groups x %d spot groups\n", plan.gene_groups, plan.spot_groups);
+        printf("  memory     about %.0f MB per rank\n", plan.cost.bytes / 1e6);
+        printf("  time       about %.0f s on these %d ranks (rough; radius and rank are chosen from the data)\n", plan.cost.seconds,
+               n_ranks);
         fflush(stdout);
     }
     return MONGE_OK;

@@ -377,7 +377,6 @@ status correct_record(struct correction *c)
     record_checks(&r, c, &signs);
     correct_record_losses(&r, &before, &after);
     recorder_options(&r, &correct_options, c->options);
-    phase_begin(NULL);
-    recorder_phases(&r);
+    recorder_warnings(&r);
     return agree(c->section->comm, r.fault);
 }

@@ -114,8 +114,8 @@ static void line(const char *what, const char *figure)
 static double seconds_of_run(const struct report_data *data)
 {
     int64_t dims[2], n;
-    double *seconds = record_reals(&data->record, REPORT_RECORD "phases/seconds", dims), sum = seconds ? 0.0 : NAN;
-    char **names = record_texts(&data->record, REPORT_RECORD "phases/name", &n);
+    double *seconds = record_reals(&data->record, REPORT_RUN "phases/seconds", dims), sum = seconds ? 0.0 : NAN;
+    char **names = record_texts(&data->record, REPORT_RUN "phases/name", &n);
     for (int64_t p = 0; seconds && p < n; p++) {
         double most = 0.0;
         for (int64_t r = 0; r < dims[0] * dims[1] / n; r++)
@@ -130,7 +130,7 @@ static double seconds_of_run(const struct report_data *data)
 static double memory_of_run(const struct report_data *data)
 {
     int64_t dims[2];
-    double *bytes = record_reals(&data->record, "uns/monge/run/peak_memory_bytes", dims), sum = bytes ? 0.0 : NAN;
+    double *bytes = record_reals(&data->record, REPORT_RUN "peak_memory_bytes", dims), sum = bytes ? 0.0 : NAN;
     for (int64_t r = 0; bytes && r < dims[0] * dims[1]; r++)
         sum += bytes[r];
     free(bytes);

@@ -31,8 +31,8 @@ static void time_table(struct text *page, int64_t ranks, int64_t phases, char **
 void report_run_time(struct text *page, const struct report_data *data)
 {
     int64_t dims[2], n;
-    double *seconds = record_reals(&data->record, REPORT_RECORD "phases/seconds", dims);
-    char **names = record_texts(&data->record, REPORT_RECORD "phases/name", &n);
+    double *seconds = record_reals(&data->record, REPORT_RUN "phases/seconds", dims);
+    char **names = record_texts(&data->record, REPORT_RUN "phases/name", &n);
     enum { RANKS_DRAWN = 32 };
     if (seconds && names && n > 0) {
         int64_t ranks = dims[0] * dims[1] / n;
@@ -73,8 +73,8 @@ void report_provenance(struct text *page, const struct report_data *data)
     report_heading(page, "provenance", "Options and provenance");
     text_add(page, "<div class=\"scroll\"><table>\n");
     provenance_row(page, "file", text_copy(data->path));
-    provenance_row(page, "input", record_text(&data->record, "uns/monge/run/input"));
-    provenance_row(page, "counts", record_text(&data->record, "uns/monge/run/counts"));
+    provenance_row(page, "input", record_text(&data->record, REPORT_RUN "input"));
+    provenance_row(page, "counts", record_text(&data->record, REPORT_RUN "counts"));
     for (size_t k = 0; k < sizeof single / sizeof single[0]; k++) {
         char path[96];
         snprintf(path, sizeof path, REPORT_RECORD "%s", single[k]);

@@ -308,3 +308,10 @@ status simulate_section(struct section *section, MPI_Comm comm, const void *give
         section_free(section);
     return done;
 }
+
+struct section_size simulate_size(const void *given)
+{
+    const struct simulate_options *o = given;
+    int64_t n_sites = o->rows * o->cols;
+    return (struct section_size){n_sites, o->genes, n_sites, n_sites * o->genes / 2};
+}

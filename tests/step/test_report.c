@@ -79,8 +79,8 @@ static void add_record(struct section *section)
     add_array(section, "monge/correct/losses/after", 2, loss);
     const char *warnings[1] = {"less than 5 % background <here>"}, *phases[2] = {"read", "kernel fit"};
     must(section_add_uns_texts(section, "monge/correct/warnings", 1, warnings));
-    must(section_add_uns_texts(section, "monge/correct/phases/name", 2, phases));
-    must(section_add_uns_array(section, "monge/correct/phases/seconds", 2, (int64_t[2]){3, 2}, (double[6]){1, 2, 1, 2.5, 1, 2}));
+    must(section_add_uns_texts(section, "monge/run/phases/name", 2, phases));
+    must(section_add_uns_array(section, "monge/run/phases/seconds", 2, (int64_t[2]){3, 2}, (double[6]){1, 2, 1, 2.5, 1, 2}));
     must(section_add_uns_text(section, "monge/correct/options/beta-scale", "1"));
     must(section_add_uns_text(section, "monge/correct/version", "test"));
 }
