@@ -95,6 +95,6 @@ status checkpoint_get_results(struct checkpoint *checkpoint, struct section *sec
 
 /* Collective over section->comm. A hash of what a step sees: sizes, genes, sites, counts; it does not depend on the ranks nor on where the
  * file lies. */
-uint64_t section_identity(const struct section *section);
+uint64_t section_checksum(const struct section *section);
 
 #endif

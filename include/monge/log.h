@@ -13,6 +13,13 @@ void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2))); /*
 int log_warnings(const char *const **texts); /* the warnings so far: number and texts, for uns and report */
 void log_clear_warnings(void);
 
+/* For several sections in one log: whether this rank speaks from now on, and a name in front of its lines, which then hold no progress.
+ * name NULL: none. */
+void log_name(bool speaks, const char *name);
+
+/* From now on calls watch (NULL: nobody) with each phase that begins (part 0) and each progress (part done). */
+void log_watch(void (*watch)(const char *what, double part));
+
 /* Progress: a line redrawn with ETA on a terminal, a plain timed line at most every 10 s in a batch log. */
 struct progress {
     const char *what;

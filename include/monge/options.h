@@ -53,6 +53,10 @@ struct option_table {
 status options_defaults(const struct option_table *table, void *values);
 void options_free(const struct option_table *table, void *values);
 
+/* A copy of all values, texts and lists included; members that no option of the table names become zero. On error nothing is left to
+ * free. */
+status options_copy(const struct option_table *table, void *copy, const void *values);
+
 /* Sets one option from text; "auto" unsets a number that has no fixed default. `where` ("--rank", "job.yaml line 12") begins the
  * message. Unknown names are refused with the nearest valid name; wrong types and values out of range with the range. */
 status options_set(const struct option_table *table, void *values, const char *name, const char *text, const char *where);

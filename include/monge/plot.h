@@ -9,16 +9,18 @@
 enum { PLOT_COLOURS = 12 };
 
 struct plot_series {
-    const char *name;
+    const char *name; /* "": not in the key */
     int n;
     const double *x, *y; /* n; points that are not finite (or not positive on a logarithmic axis) are left out */
     int colour;          /* 0 .. PLOT_COLOURS - 1 */
     bool dashed;
     bool first_apart; /* the first point is a dot of its own, not joined to the line */
+    bool dots;        /* every point is a dot, none is joined */
 };
 struct plot_axes {
     const char *x_label, *y_label;
     bool y_log;     /* logarithmic, at most six decades below the maximum */
+    bool x_doubles; /* logarithmic, with ticks at powers of two */
     bool from_zero; /* the y axis begins at 0 */
 };
 

@@ -5,6 +5,8 @@
 #include "monge/options.h"
 
 struct run_options {
+    char *manifest;            /* jobs only: the table of an atlas' sections, */
+    char *output_folder;       /* and where it is written */
     struct option_texts input; /* jobs only: one path or several */
     char *layer;               /* NULL: X */
     int holes;                 /* enum holes */

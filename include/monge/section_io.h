@@ -22,6 +22,10 @@ status section_read(struct section *section, MPI_Comm comm, const char *path, co
  * themselves are not read. Errors as those of section_read that concern them. */
 status section_size_read(struct section_size *size, const char *path, const struct read_options *options);
 
+/* Local. The files that a section's content depends on, each with size and time of change, as text (malloc'd): the same text, the
+ * same section. NULL with MONGE_NO_INPUT if there is none. */
+char *section_identity(const char *path);
+
 /* Writes the input file's content, untouched, plus all results, in the input's row order, to a temporary name in the same
  * folder, and renames it to path when complete; removes it on error. For outs/ input the whole AnnData is written. */
 status section_write(struct section *section, const char *path);

@@ -22,6 +22,12 @@ void text_free(struct text *text);
 /* A copy (malloc'd; the caller's), or NULL with error_memory. */
 char *text_copy(const char *chars);
 
+/* The content of a small text file (malloc'd; the caller's), or NULL if it cannot be read. */
+char *text_load(const char *path);
+
+/* Writes a small text file: complete or not at all, under a temporary name beside it that is then renamed. */
+status text_save(const char *path, const char *chars);
+
 /* Adds `chars` broken at spaces into lines of at most `width` columns that begin with `indent` spaces; the first line begins at
  * column `column` of the present line. Ends with a newline. */
 void text_add_wrapped(struct text *text, const char *chars, int column, int indent, int width);

@@ -53,7 +53,9 @@ status verb_step(const struct command *command);     /* any verb with step or cr
 status verb_conclude(const struct command *command); /* any verb with conclude: IN */
 status verb_run(const struct command *command);
 status verb_info(const struct command *command);
+status verb_status(const struct command *command);
+status verb_scaling(const struct command *command);
 status verb_help(const struct command *command);
-extern const struct option_table options_run, options_info, options_help;
+extern const struct option_table options_run, options_info, options_status, options_help;
 
 #endif

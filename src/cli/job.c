@@ -10,27 +10,21 @@
 #include <string.h>
 #include <yaml.h>
 
+#include "job_parts.h"
 #include "monge/agree.h"
 #include "monge/text.h"
 
-/* The file being read. */
-struct reading {
-    const char *path;
-    yaml_document_t document;
-    const struct program *program;
-};
-
-static status refuse(const struct reading *reading, const yaml_node_t *node, const char *message)
+status job_refuse(const struct reading *reading, const yaml_node_t *node, const char *message)
 {
     return error_set(MONGE_USAGE, "%s line %zu: %s", reading->path, node->start_mark.line + 1, message);
 }
 
-static yaml_node_t *node_at(struct reading *reading, int index)
+yaml_node_t *job_node(struct reading *reading, int index)
 {
     return yaml_document_get_node(&reading->document, index);
 }
 
-static const char *scalar_text(const yaml_node_t *node)
+const char *job_scalar(const yaml_node_t *node)
 {
     return (const char *)node->data.scalar.value;
 }
@@ -40,11 +34,11 @@ static bool is_plain(const yaml_node_t *node)
     return node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
 }
 
-static bool is_null(const yaml_node_t *node)
+bool job_is_null(const yaml_node_t *node)
 {
     static const char *const words[] = {"", "~", "null", "Null", "NULL"};
     for (int i = 0; node->type == YAML_SCALAR_NODE && is_plain(node) && i < 5; i++)
-        if (!strcmp(scalar_text(node), words[i]))
+        if (!strcmp(job_scalar(node), words[i]))
             return true;
     return false;
 }
@@ -58,8 +52,8 @@ static status check_quotes(struct reading *reading, const struct option *option,
     if (words || is_plain(node))
         return MONGE_OK;
     char message[512];
-    snprintf(message, sizeof message, "%s is the text \"%s\"; write it without quotes", option->name, scalar_text(node));
-    return refuse(reading, node, message);
+    snprintf(message, sizeof message, "%s is the text \"%s\"; write it without quotes", option->name, job_scalar(node));
+    return job_refuse(reading, node, message);
 }
 
 static status set_sequence(struct reading *reading, const struct option_table *table, void *values, const struct option *option,
@@ -73,11 +67,11 @@ static status set_sequence(struct reading *reading, const struct option_table *t
     snprintf(where, sizeof where, "%s line %zu", reading->path, node->start_mark.line + 1);
     status done = MONGE_OK;
     for (size_t i = 0; i < n && done == MONGE_OK; i++) {
-        yaml_node_t *item = node_at(reading, node->data.sequence.items.start[i]);
+        yaml_node_t *item = job_node(reading, node->data.sequence.items.start[i]);
         if (item->type != YAML_SCALAR_NODE)
-            done = refuse(reading, item, "an item of a list must be one value");
+            done = job_refuse(reading, item, "an item of a list must be one value");
         else if ((done = check_quotes(reading, option, item)) == MONGE_OK)
-            items[i] = scalar_text(item);
+            items[i] = job_scalar(item);
     }
     if (done == MONGE_OK)
         done = options_set_list(table, values, option->name, (int)n, items, where);
@@ -85,13 +79,13 @@ static status set_sequence(struct reading *reading, const struct option_table *t
     return done;
 }
 
-static status set_option(struct reading *reading, const struct option_table *table, void *values, const yaml_node_t *key, yaml_node_t *node)
+status job_set_option(struct reading *reading, const struct option_table *table, void *values, const yaml_node_t *key, yaml_node_t *node)
 {
     char where[4200];
     snprintf(where, sizeof where, "%s line %zu", reading->path, key->start_mark.line + 1);
-    int index = options_find(table, scalar_text(key));
+    int index = options_find(table, job_scalar(key));
     if (index < 0)
-        return options_set(table, values, scalar_text(key), "", where); /* refuses, with the nearest name */
+        return options_set(table, values, job_scalar(key), "", where); /* refuses, with the nearest name */
     const struct option *option = &table->options[index];
     if (node->type == YAML_SEQUENCE_NODE)
         return set_sequence(reading, table, values, option, node);
@@ -100,31 +94,30 @@ static status set_option(struct reading *reading, const struct option_table *tab
         return error_set(MONGE_USAGE, "%s: %s takes a value, not a mapping", where, option->name);
     bool list = option->type == OPTION_REALS || option->type == OPTION_TEXTS;
     bool number = option->type == OPTION_REAL || option->type == OPTION_INTEGER;
-    if (is_null(node))
+    if (job_is_null(node))
         return list ? options_set_list(table, values, option->name, 0, NULL, where)
                     : options_set(table, values, option->name, number ? "auto" : "", where);
     status done = check_quotes(reading, option, node);
     if (done != MONGE_OK)
         return done;
-    const char *text = scalar_text(node);
+    const char *text = job_scalar(node);
     return list ? options_set_list(table, values, option->name, 1, &text, where) : options_set(table, values, option->name, text, where);
 }
 
-/* All keys of a mapping must be names, each once. */
-static status check_keys(struct reading *reading, yaml_node_t *mapping)
+status job_check_keys(struct reading *reading, yaml_node_t *mapping)
 {
     yaml_node_pair_t *start = mapping->data.mapping.pairs.start, *top = mapping->data.mapping.pairs.top;
     for (yaml_node_pair_t *pair = start; pair < top; pair++) {
-        yaml_node_t *key = node_at(reading, pair->key);
+        yaml_node_t *key = job_node(reading, pair->key);
         if (key->type != YAML_SCALAR_NODE)
-            return refuse(reading, key, "a key must be a name");
+            return job_refuse(reading, key, "a key must be a name");
         for (yaml_node_pair_t *earlier = start; earlier < pair; earlier++) {
-            yaml_node_t *other = node_at(reading, earlier->key);
-            if (!text_same_name(scalar_text(other), scalar_text(key)))
+            yaml_node_t *other = job_node(reading, earlier->key);
+            if (!text_same_name(job_scalar(other), job_scalar(key)))
                 continue;
             char message[512];
-            snprintf(message, sizeof message, "'%s' is given twice, first in line %zu", scalar_text(key), other->start_mark.line + 1);
-            return refuse(reading, key, message);
+            snprintf(message, sizeof message, "'%s' is given twice, first in line %zu", job_scalar(key), other->start_mark.line + 1);
+            return job_refuse(reading, key, message);
         }
     }
     return MONGE_OK;
@@ -145,27 +138,28 @@ static status find_step(struct reading *reading, const yaml_node_t *name, const 
         const struct verb *verb = &program->verbs[i];
         if (!can_be_step(verb))
             continue;
-        if (!strcmp(verb_name(verb), scalar_text(name))) {
+        if (!strcmp(verb_name(verb), job_scalar(name))) {
             *found = verb;
             return MONGE_OK;
         }
-        text_nearer(scalar_text(name), verb_name(verb), &nearest);
+        text_nearer(job_scalar(name), verb_name(verb), &nearest);
     }
     char message[512];
-    snprintf(message, sizeof message, "'%s' is not a step; did you mean '%s'?", scalar_text(name), nearest ? nearest : "");
-    return refuse(reading, name, message);
+    snprintf(message, sizeof message, "'%s' is not a step; did you mean '%s'?", job_scalar(name), nearest ? nearest : "");
+    return job_refuse(reading, name, message);
 }
 
-static status set_step_options(struct reading *reading, struct pipeline_step *step, yaml_node_t *options)
+status job_set_step_options(struct reading *reading, struct pipeline_step *step, yaml_node_t *options)
 {
-    if (!options || is_null(options))
+    if (!options || job_is_null(options))
         return MONGE_OK;
     if (options->type != YAML_MAPPING_NODE)
-        return refuse(reading, options, "a step's options must be 'name: value' lines below the step, further to the right");
-    status done = check_keys(reading, options);
+        return job_refuse(reading, options, "a step's options must be 'name: value' lines below the step, further to the right");
+    status done = job_check_keys(reading, options);
     yaml_node_pair_t *pair = options->data.mapping.pairs.start;
     for (; done == MONGE_OK && pair < options->data.mapping.pairs.top; pair++)
-        done = set_option(reading, verb_options(step->verb), step->values, node_at(reading, pair->key), node_at(reading, pair->value));
+        done =
+            job_set_option(reading, verb_options(step->verb), step->values, job_node(reading, pair->key), job_node(reading, pair->value));
     return done;
 }
 
@@ -176,20 +170,20 @@ static status read_step(struct reading *reading, struct job *job, yaml_node_t *i
     if (item->type == YAML_MAPPING_NODE) {
         yaml_node_pair_t *pair = item->data.mapping.pairs.start;
         if (item->data.mapping.pairs.top - pair != 1)
-            return refuse(reading, item, "a step is one name with its options below it, further to the right than the name");
-        name = node_at(reading, pair->key);
-        options = node_at(reading, pair->value);
+            return job_refuse(reading, item, "a step is one name with its options below it, further to the right than the name");
+        name = job_node(reading, pair->key);
+        options = job_node(reading, pair->value);
     }
     if (name->type != YAML_SCALAR_NODE)
-        return refuse(reading, item, "a step must begin with its name");
+        return job_refuse(reading, item, "a step must begin with its name");
     const struct verb *verb = NULL;
     status done = find_step(reading, name, &verb);
     if (done != MONGE_OK)
         return done;
     if (verb->create && job->n_steps > 0)
-        return refuse(reading, name, "this step makes a section: it can only be the first");
+        return job_refuse(reading, name, "this step makes a section: it can only be the first");
     if (!verb->conclude && job->n_steps > 0 && job->steps[job->n_steps - 1].verb->conclude)
-        return refuse(reading, name, "this step comes after one that reads the finished output; put it before");
+        return job_refuse(reading, name, "this step comes after one that reads the finished output; put it before");
     struct pipeline_step *step = &job->steps[job->n_steps];
     step->verb = verb;
     step->values = malloc(verb_options(verb)->size);
@@ -200,22 +194,22 @@ static status read_step(struct reading *reading, struct job *job, yaml_node_t *i
         return error_code();
     }
     job->n_steps++;
-    return set_step_options(reading, step, options);
+    return job_set_step_options(reading, step, options);
 }
 
 static status read_steps(struct reading *reading, struct job *job, yaml_node_t *list)
 {
     if (list->type != YAML_SEQUENCE_NODE)
-        return refuse(reading, list, "steps must be a list, each step on a line that begins with '- '");
+        return job_refuse(reading, list, "steps must be a list, each step on a line that begins with '- '");
     yaml_node_item_t *start = list->data.sequence.items.start, *top = list->data.sequence.items.top;
     if (start == top)
-        return refuse(reading, list, "steps is empty");
+        return job_refuse(reading, list, "steps is empty");
     job->steps = calloc((size_t)(top - start), sizeof *job->steps);
     if (!job->steps)
         return error_memory("steps", (double)(top - start) * sizeof *job->steps);
     status done = MONGE_OK;
     for (yaml_node_item_t *item = start; item < top && done == MONGE_OK; item++)
-        done = read_step(reading, job, node_at(reading, *item));
+        done = read_step(reading, job, job_node(reading, *item));
     return done;
 }
 
@@ -223,26 +217,32 @@ static status read_steps(struct reading *reading, struct job *job, yaml_node_t *
 
 static status unknown_key(struct reading *reading, const yaml_node_t *key)
 {
-    const char *nearest = "steps";
+    const char *nearest = NULL;
+    text_nearer(job_scalar(key), "steps", &nearest);
+    text_nearer(job_scalar(key), "sections", &nearest);
     for (int i = 0; i < options_job.n_options; i++)
-        text_nearer(scalar_text(key), options_job.options[i].name, &nearest);
+        text_nearer(job_scalar(key), options_job.options[i].name, &nearest);
     char message[512];
     snprintf(message, sizeof message, "'%s' is not a key of a job; did you mean '%s'? (a step's options stand below the step)",
-             scalar_text(key), nearest);
-    return refuse(reading, key, message);
+             job_scalar(key), nearest);
+    return job_refuse(reading, key, message);
 }
 
-static status check_whole(struct reading *reading, const struct job *job, const yaml_node_t *root)
+static status check_whole(struct reading *reading, const struct job *job, const yaml_node_t *root, const yaml_node_t *sections)
 {
     if (!job->steps)
-        return refuse(reading, root, "the job has no 'steps'");
+        return job_refuse(reading, root, "the job has no 'steps'");
+    if (job->options.manifest || sections)
+        return job_check_atlas(reading, job, root, sections);
+    if (job->options.output_folder)
+        return job_refuse(reading, root, "'output-folder' is for a job with 'manifest' or 'sections'; write 'output' instead");
     if (!job->options.output)
-        return refuse(reading, root, "the job has no 'output'");
+        return job_refuse(reading, root, "the job has no 'output'");
     bool creates = job->steps[0].verb->create != NULL;
     if (!creates && job->options.input.n == 0)
-        return refuse(reading, root, "the job has no 'input'");
+        return job_refuse(reading, root, "the job has no 'input'");
     if (creates && job->options.input.n > 0)
-        return refuse(reading, root, "the first step makes the section, so the job can have no 'input'");
+        return job_refuse(reading, root, "the first step makes the section, so the job can have no 'input'");
     return MONGE_OK;
 }
 
@@ -252,19 +252,24 @@ static status read_root(struct reading *reading, struct job *job)
     if (!root)
         return error_set(MONGE_USAGE, "%s line 1: the job is empty; it needs input, output and steps", reading->path);
     if (root->type != YAML_MAPPING_NODE)
-        return refuse(reading, root, "a job must be 'key: value' lines: input, output and steps");
-    status done = check_keys(reading, root);
+        return job_refuse(reading, root, "a job must be 'key: value' lines: input, output and steps");
+    status done = job_check_keys(reading, root);
+    yaml_node_t *sections = NULL; /* read last: they take their options from the steps */
     yaml_node_pair_t *pair = root->data.mapping.pairs.start;
     for (; done == MONGE_OK && pair < root->data.mapping.pairs.top; pair++) {
-        yaml_node_t *key = node_at(reading, pair->key), *value = node_at(reading, pair->value);
-        if (!strcmp(scalar_text(key), "steps"))
+        yaml_node_t *key = job_node(reading, pair->key), *value = job_node(reading, pair->value);
+        if (!strcmp(job_scalar(key), "steps"))
             done = read_steps(reading, job, value);
-        else if (options_find(&options_job, scalar_text(key)) < 0)
+        else if (!strcmp(job_scalar(key), "sections"))
+            sections = value;
+        else if (options_find(&options_job, job_scalar(key)) < 0)
             done = unknown_key(reading, key);
         else
-            done = set_option(reading, &options_job, &job->options, key, value);
+            done = job_set_option(reading, &options_job, &job->options, key, value);
     }
-    return done == MONGE_OK ? check_whole(reading, job, root) : done;
+    if (done == MONGE_OK)
+        done = check_whole(reading, job, root, sections);
+    return done == MONGE_OK && sections ? job_read_sections(reading, job, sections) : done;
 }
 
 static status syntax_error(const char *path, const yaml_parser_t *parser)
@@ -322,67 +327,90 @@ void job_free(struct job *job)
         free(job->steps[i].values);
     }
     free(job->steps);
+    job_free_sections(job);
     options_free(&options_job, &job->options);
     free(job->path);
     *job = (struct job){0};
 }
 
-/* ---- the file, read once ---- */
+/* ---- the files, each read once ---- */
 
-enum { LARGEST_JOB = 1 << 24 };
+enum { LARGEST_FILE = 1 << 26 };
 
-static status load_text(const char *path, struct text *text)
+static status load_text(const char *path, const char *kind, struct text *text)
 {
     FILE *file = fopen(path, "r");
     if (!file)
-        return error_set(MONGE_NO_INPUT, "%s: cannot be opened (%s); give the path of a job file", path, strerror(errno));
+        return error_set(MONGE_NO_INPUT, "%s: cannot be opened (%s); give the path of a %s", path, strerror(errno), kind);
     char piece[4096];
     size_t n;
-    while ((n = fread(piece, 1, sizeof piece - 1, file)) > 0 && text->length < LARGEST_JOB) {
+    while ((n = fread(piece, 1, sizeof piece - 1, file)) > 0 && text->length < LARGEST_FILE) {
         piece[n] = '\0';
         if (strlen(piece) != n) {
             fclose(file);
-            return error_set(MONGE_USAGE, "%s: not a text file; a job is a YAML file", path);
+            return error_set(MONGE_USAGE, "%s: not a text file, so it cannot be a %s", path, kind);
         }
         text_add(text, "%s", piece);
     }
     bool broken = ferror(file) != 0;
     fclose(file);
     if (broken)
-        return error_set(MONGE_NO_INPUT, "%s: cannot be read (%s); give the path of a job file", path, strerror(errno));
-    if (text->length >= LARGEST_JOB)
-        return error_set(MONGE_USAGE, "%s: larger than %d bytes; a job is a YAML file", path, LARGEST_JOB);
-    return text->failed ? error_memory("the job", (double)text->length) : MONGE_OK;
+        return error_set(MONGE_NO_INPUT, "%s: cannot be read (%s); give the path of a %s", path, strerror(errno), kind);
+    if (text->length >= LARGEST_FILE)
+        return error_set(MONGE_USAGE, "%s: larger than %d bytes, so it cannot be a %s", path, LARGEST_FILE, kind);
+    return text->failed ? error_memory(kind, (double)text->length) : MONGE_OK;
 }
 
-status job_read(struct job *job, MPI_Comm comm, const char *path, const struct program *program)
+/* Collective over comm. Rank 0 reads; every rank receives the content (malloc'd, NUL at its end). */
+static status load_everywhere(MPI_Comm comm, const char *path, const char *kind, char **chars, size_t *length)
 {
     int rank;
     MPI_Comm_rank(comm, &rank);
     struct text text = {0};
-    status done = agree(comm, rank == 0 ? load_text(path, &text) : MONGE_OK);
-    unsigned long long length = text.length;
-    char *chars = NULL;
+    *chars = NULL;
+    status done = agree(comm, rank == 0 ? load_text(path, kind, &text) : MONGE_OK);
+    unsigned long long bytes = text.length;
     if (done == MONGE_OK) {
-        MPI_Bcast(&length, 1, MPI_UNSIGNED_LONG_LONG, 0, comm);
-        chars = calloc(length + 1, 1);
-        done = agree(comm, chars ? MONGE_OK : error_memory("the job", (double)length));
+        MPI_Bcast(&bytes, 1, MPI_UNSIGNED_LONG_LONG, 0, comm);
+        *chars = calloc(bytes + 1, 1);
+        done = agree(comm, *chars ? MONGE_OK : error_memory(kind, (double)bytes));
     }
     if (done == MONGE_OK) {
-        if (rank == 0 && length)
-            memcpy(chars, text.chars, length);
-        MPI_Bcast(chars, (int)length, MPI_CHAR, 0, comm);
-        done = agree(comm, job_parse(job, path, chars, length, program));
+        if (rank == 0 && bytes)
+            memcpy(*chars, text.chars, bytes);
+        MPI_Bcast(*chars, (int)bytes, MPI_CHAR, 0, comm);
+    } else {
+        free(*chars);
+        *chars = NULL;
     }
+    *length = bytes;
     text_free(&text);
+    return done;
+}
+
+status job_read(struct job *job, MPI_Comm comm, const char *path, const struct program *program)
+{
+    char *chars = NULL;
+    size_t length;
+    status done = load_everywhere(comm, path, "job file (YAML)", &chars, &length);
+    if (done == MONGE_OK)
+        done = agree(comm, job_parse(job, path, chars, length, program));
     free(chars);
+    if (done != MONGE_OK || !job->options.manifest)
+        return done;
+    done = load_everywhere(comm, job->options.manifest, "manifest (a table with tabs)", &chars, &length);
+    if (done == MONGE_OK)
+        done = agree(comm, job_parse_manifest(job, chars));
+    if (done == MONGE_OK)
+        free(chars);
+    else
+        job_free(job);
     return done;
 }
 
 /* ---- names of outputs ---- */
 
-/* Cuts path down to the name of its section, in place: "data/a.h5ad" -> "a", "sample1/outs/" -> "sample1". */
-static const char *section_name(char *path)
+const char *job_section_name(char *path)
 {
     char *name = basename(path); /* POSIX: cuts trailing slashes first */
     if (!strcmp(name, "outs") && name != path)
@@ -403,7 +431,7 @@ char *job_output(const struct job *job, int i)
     if (!path)
         return NULL;
     struct text text = {0};
-    text_add(&text, "%s%s%s.h5ad", output, ends_in_slash ? "" : "/", section_name(path));
+    text_add(&text, "%s%s%s.h5ad", output, ends_in_slash ? "" : "/", job_section_name(path));
     free(path);
     return text_take(&text);
 }
@@ -467,7 +495,10 @@ char *job_echo(const struct job *job, const char *input, const char *output)
     struct run_options one = job->options; /* borrows: nothing of it is freed */
     one.input = (struct option_texts){input ? 1 : 0, (char **)&input};
     one.output = (char *)output;
-    status done = echo_options(&text, &options_job, &one, 0);
+    struct option_table keys = options_job; /* without the two that only an atlas has */
+    keys.options += 2;
+    keys.n_options -= 2;
+    status done = echo_options(&text, &keys, &one, 0);
     text_add(&text, "steps:\n");
     for (int i = 0; i < job->n_steps && done == MONGE_OK; i++) {
         const struct option_table *table = verb_options(job->steps[i].verb);
@@ -478,4 +509,15 @@ char *job_echo(const struct job *job, const char *input, const char *output)
         return text_take(&text);
     text_free(&text);
     return NULL;
+}
+
+status job_write_echo(const struct job *job, const char *input, const char *output)
+{
+    struct text path = {0};
+    text_add(&path, "%s.job.yaml", output);
+    char *name = text_take(&path), *echo = job_echo(job, input, output);
+    status done = name && echo ? text_save(name, echo) : error_code();
+    free(name);
+    free(echo);
+    return done;
 }

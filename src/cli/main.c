@@ -12,6 +12,7 @@
 #include "monge/log.h"
 #include "monge/pipeline.h"
 #include "monge/report.h"
+#include "monge/scaling.h"
 #include "monge/signals.h"
 #include "monge/simulate.h"
 #include "monge/tempfile.h"
@@ -25,8 +26,10 @@ static const struct verb verbs[] = {
      .created_size = simulate_size},
     {.shared = &options_with_step, .run = verb_step, .step = &step_correct},
     {.options = &report_options, .run = verb_conclude, .conclude = report_write},
+    {.options = &scaling_options, .run = verb_scaling},
     {.options = &options_info, .shared = &options_with_info, .run = verb_info},
     {.options = &options_run, .shared = &options_with_run, .keys = &options_job, .run = verb_run},
+    {.options = &options_status, .run = verb_status},
     {.options = &options_help, .run = verb_help},
 };
 static const struct program program = {verbs, sizeof verbs / sizeof *verbs};

@@ -7,6 +7,15 @@ static const char *const hole_choices[] = {[HOLES_FILL] = "fill", [HOLES_OMIT] =
 
 /* In this order, so that each table below is a window. */
 static const struct option options[] = {
+    {.name = "manifest",
+     .type = OPTION_TEXT,
+     .offset = offsetof(struct run_options, manifest),
+     .help = "An atlas: a table with tabs and a header, one section per line; columns input, name, and options that differ, as "
+             "correct.rank (docs/jobs.md)."},
+    {.name = "output-folder",
+     .type = OPTION_TEXT,
+     .offset = offsetof(struct run_options, output_folder),
+     .help = "Where an atlas is written: NAME.h5ad for every section. It is made if only its last part is missing."},
     {.name = "input",
      .type = OPTION_TEXTS,
      .offset = offsetof(struct run_options, input),
@@ -52,17 +61,17 @@ const struct option_table options_job = {.verb = "a job",
                                          .summary = "Keys of a job file, besides the list of steps",
                                          .usage = "",
                                          .options = options,
-                                         .n_options = 6,
+                                         .n_options = 8,
                                          .size = sizeof(struct run_options)};
 const struct option_table options_with_step = {.verb = "monge",
                                                .summary = "Input and output",
                                                .usage = "",
-                                               .options = options + 1,
+                                               .options = options + 3,
                                                .n_options = 7,
                                                .size = sizeof(struct run_options)};
 const struct option_table options_with_create = {
-    .verb = "monge", .summary = "Output", .usage = "", .options = options + 4, .n_options = 3, .size = sizeof(struct run_options)};
+    .verb = "monge", .summary = "Output", .usage = "", .options = options + 6, .n_options = 3, .size = sizeof(struct run_options)};
 const struct option_table options_with_run = {
-    .verb = "monge", .summary = "Options", .usage = "", .options = options + 5, .n_options = 3, .size = sizeof(struct run_options)};
+    .verb = "monge", .summary = "Options", .usage = "", .options = options + 7, .n_options = 3, .size = sizeof(struct run_options)};
 const struct option_table options_with_info = {
-    .verb = "monge", .summary = "Input", .usage = "", .options = options + 1, .n_options = 2, .size = sizeof(struct run_options)};
+    .verb = "monge", .summary = "Input", .usage = "", .options = options + 3, .n_options = 2, .size = sizeof(struct run_options)};

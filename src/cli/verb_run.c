@@ -1,14 +1,10 @@
 /* `monge run JOB.yaml`: every input of a job through its steps, and beside each output a job file that makes it again. */
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "monge/agree.h"
-#include "monge/job.h"
+#include "monge/atlas.h"
 #include "monge/log.h"
-#include "monge/tempfile.h"
-#include "monge/text.h"
 
 const struct option_table options_run = {
     .verb = "run",
@@ -16,41 +12,6 @@ const struct option_table options_run = {
     .usage = "JOB.yaml [options]",
     .size = 1,
 };
-
-/* Local. Writes text under a temporary name and renames it to `path`. */
-static status write_text(const char *path, const char *text)
-{
-    char *temporary = malloc(strlen(path) + 6);
-    if (!temporary)
-        return error_memory("a file name", (double)strlen(path));
-    sprintf(temporary, "%s.part", path);
-    status done = tempfile_register(temporary);
-    if (done == MONGE_OK) {
-        FILE *file = fopen(temporary, "w");
-        bool written = file && fputs(text, file) >= 0;
-        if (file && fclose(file) != 0)
-            written = false;
-        if (!written || rename(temporary, path) != 0) {
-            done = error_set(file ? MONGE_IO : MONGE_CANT_CREATE, "%s: cannot be written (%s); free space or choose another folder", path,
-                             strerror(errno));
-            remove(temporary);
-        }
-        tempfile_forget(temporary);
-    }
-    free(temporary);
-    return done;
-}
-
-static status write_echo(const struct job *job, const char *input, const char *output)
-{
-    struct text path = {0};
-    text_add(&path, "%s.job.yaml", output);
-    char *name = text_take(&path), *echo = job_echo(job, input, output);
-    status done = name && echo ? write_text(name, echo) : error_code();
-    free(name);
-    free(echo);
-    return done;
-}
 
 /* A step that reads finished outputs would write the files of all sections to the one name that it is given. */
 static status check_concluding_steps(const struct job *job)
@@ -98,8 +59,22 @@ static status run_all(MPI_Comm comm, const struct job *job, char **outputs, int 
             log_info("section %d of %d: %s", i + 1, n, input);
         done = pipeline_run(comm, &job->options, input, outputs[i], job->steps, job->n_steps);
         if (done == MONGE_OK && !job->options.dry_run)
-            done = agree(comm, rank == 0 ? write_echo(job, input, outputs[i]) : MONGE_OK);
+            done = agree(comm, rank == 0 ? job_write_echo(job, input, outputs[i]) : MONGE_OK);
     }
+    return done;
+}
+
+/* A job of one section, or of several that all ranks process in turn. */
+static status run_in_turn(MPI_Comm comm, const struct job *job)
+{
+    int n = job->options.input.n ? job->options.input.n : 1;
+    char **outputs = calloc((size_t)n, sizeof *outputs);
+    status done = agree(comm, outputs ? MONGE_OK : error_memory("the job", (double)n * sizeof *outputs));
+    if (done == MONGE_OK)
+        done = run_all(comm, job, outputs, n);
+    for (int i = 0; outputs && i < n; i++)
+        free(outputs[i]);
+    free(outputs);
     return done;
 }
 
@@ -124,14 +99,13 @@ status verb_run(const struct command *command)
         job.options.log = run.log;
     }
     job.options.dry_run = run.dry_run;
-    int n = job.options.input.n ? job.options.input.n : 1;
-    char **outputs = calloc((size_t)n, sizeof *outputs);
-    done = agree(command->comm, outputs ? MONGE_OK : error_memory("the job", (double)n * sizeof *outputs));
-    if (done == MONGE_OK)
-        done = run_all(command->comm, &job, outputs, n);
-    for (int i = 0; outputs && i < n; i++)
-        free(outputs[i]);
-    free(outputs);
+    if (job.n_sections && job.options.log)
+        done = error_set(MONGE_USAGE, "%s: a job with many sections writes a log for each, %s/NAME.jsonl; leave 'log' out", job.path,
+                         job.options.output_folder);
+    else if (job.n_sections)
+        done = run.dry_run ? atlas_plan(command->comm, &job) : atlas_run(command->comm, &job);
+    else
+        done = run_in_turn(command->comm, &job);
     job_free(&job);
     return done;
 }

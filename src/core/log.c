@@ -20,6 +20,8 @@ static struct {
     bool speaks, quiet, terminal;
     bool drawn; /* a progress line is on the terminal's last line */
     double opened;
+    char name[256];                               /* of the section, in front of every line; "": none */
+    void (*watch)(const char *what, double part); /* or NULL */
     char **warnings;
     int n_warnings;
     const struct log_listener *listener;
@@ -48,6 +50,17 @@ void log_open(bool speaks, bool quiet)
     journal.opened = wall_seconds();
 }
 
+void log_name(bool speaks, const char *name)
+{
+    journal.speaks = speaks;
+    snprintf(journal.name, sizeof journal.name, "%s", name ? name : "");
+}
+
+void log_watch(void (*watch)(const char *what, double part))
+{
+    journal.watch = watch;
+}
+
 void log_listen(const struct log_listener *listener)
 {
     journal.listener = listener;
@@ -69,7 +82,8 @@ static void wipe(void)
 static void print_line(const char *mark, const char *text)
 {
     wipe();
-    fprintf(stderr, "[%8.1f s] %s%s\n", wall_seconds() - journal.opened, mark, text);
+    const char *colon = journal.name[0] ? ": " : "";
+    fprintf(stderr, "[%8.1f s] %s%s%s%s\n", wall_seconds() - journal.opened, journal.name, colon, mark, text);
     fflush(stderr);
 }
 
@@ -166,7 +180,9 @@ static void print_duration(char *text, size_t size, double seconds)
 
 void progress_update(struct progress *p, int64_t done)
 {
-    if (!journal.speaks || journal.quiet || done <= 0 || p->total <= 0)
+    if (journal.watch && done > 0 && p->total > 0)
+        journal.watch(p->what, (double)done / (double)p->total);
+    if (!journal.speaks || journal.quiet || journal.name[0] || done <= 0 || p->total <= 0)
         return;
     double now = wall_seconds();
     if (now - p->printed < (journal.terminal ? TERMINAL_INTERVAL : BATCH_INTERVAL))
@@ -232,6 +248,8 @@ void phase_begin(const char *name)
         phases.count++;
     }
     phases.running = i + 1;
+    if (journal.watch)
+        journal.watch(name, 0.0);
 }
 
 void phase_add(const char *name, double seconds)

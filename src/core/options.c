@@ -302,6 +302,57 @@ status options_defaults(const struct option_table *table, void *values)
     return MONGE_OK;
 }
 
+static status copy_reals(const struct option *option, struct option_reals *copy, const struct option_reals *list)
+{
+    *copy = (struct option_reals){list->n, malloc((size_t)(list->n + 1) * sizeof(double))};
+    if (!copy->values)
+        return error_memory(option->name, (double)list->n * sizeof(double));
+    if (list->n)
+        memcpy(copy->values, list->values, (size_t)list->n * sizeof(double));
+    return MONGE_OK;
+}
+
+/* The option's member of `copy` is zero before. */
+static status copy_value(const struct option *option, void *copy, const void *values)
+{
+    const void *from = member_const(values, option);
+    const struct option_texts *texts = from;
+    void *to = member(copy, option);
+    switch (option->type) {
+    case OPTION_BOOL:
+        *(bool *)to = *(const bool *)from;
+        break;
+    case OPTION_INTEGER:
+        *(int64_t *)to = *(const int64_t *)from;
+        break;
+    case OPTION_REAL:
+        *(double *)to = *(const double *)from;
+        break;
+    case OPTION_CHOICE:
+        *(int *)to = *(const int *)from;
+        break;
+    case OPTION_TEXT:
+        return *(char *const *)from ? read_text(*(char *const *)from, to) : MONGE_OK;
+    case OPTION_REALS:
+        return copy_reals(option, to, from);
+    case OPTION_TEXTS:
+        return read_texts(option, copy, texts->n, (const char *const *)texts->values);
+    }
+    return MONGE_OK;
+}
+
+status options_copy(const struct option_table *table, void *copy, const void *values)
+{
+    memset(copy, 0, table->size);
+    for (int i = 0; i < table->n_options; i++) {
+        if (copy_value(&table->options[i], copy, values) != MONGE_OK) {
+            options_free(table, copy);
+            return error_code();
+        }
+    }
+    return MONGE_OK;
+}
+
 /* ---- command line ---- */
 
 static const struct option *find_in_sets(const struct option_set *sets, int n_sets, const char *name, void **values)

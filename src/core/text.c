@@ -3,11 +3,15 @@
  * Distance: optimal string alignment (Levenshtein 1966 with swaps of neighbours, Damerau 1964), three rows of the table. */
 #include "monge/text.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "monge/tempfile.h"
 
 enum { NAME_MAX_LENGTH = 127 }; /* longer names are compared by their beginnings */
 
@@ -141,4 +145,47 @@ void text_nearer(const char *word, const char *candidate, const char **best)
 {
     if (!*best || remoteness(word, candidate) < remoteness(word, *best))
         *best = candidate;
+}
+
+/* ---- files ---- */
+
+char *text_load(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return NULL;
+    struct text text = {0};
+    char piece[4096];
+    for (size_t n; (n = fread(piece, 1, sizeof piece - 1, file)) > 0;) {
+        piece[n] = '\0';
+        text_add(&text, "%s", piece);
+    }
+    fclose(file);
+    return text_take(&text);
+}
+
+static bool write_whole(const char *path, const char *chars)
+{
+    FILE *file = fopen(path, "w");
+    bool written = file && fputs(chars, file) >= 0;
+    return file && fclose(file) == 0 && written;
+}
+
+status text_save(const char *path, const char *chars)
+{
+    struct text name = {0};
+    text_add(&name, "%s.%ld.part", path, (long)getpid());
+    char *temporary = text_take(&name);
+    if (!temporary)
+        return error_code();
+    status done = tempfile_register(temporary);
+    if (done == MONGE_OK) {
+        if (!write_whole(temporary, chars) || rename(temporary, path) != 0) {
+            done = error_set(MONGE_IO, "%s: cannot be written (%s); free space or choose another folder", path, strerror(errno));
+            remove(temporary);
+        }
+        tempfile_forget(temporary);
+    }
+    free(temporary);
+    return done;
 }

@@ -172,7 +172,7 @@ status checkpoint_get_results(struct checkpoint *c, struct section *section)
 
 /* ---- identity ---- */
 
-uint64_t section_identity(const struct section *section)
+uint64_t section_checksum(const struct section *section)
 {
     const struct sparse_rows *counts = &section->counts;
     const int64_t sizes[2] = {section->n_spots, section->n_genes};

@@ -50,6 +50,9 @@ status h5ad_read_names(hid_t file, const char *file_path, const char *group, int
 /* A 10x feature-barcode matrix rather than AnnData. */
 bool tenx_recognised(hid_t file);
 
+/* input->file from input->source: a folder stands for the raw matrix inside, or inside its outs/. */
+status input_find_file(struct input *input);
+
 /* An image file (PNG) as pixels in [0, 1]. */
 status image_read_png(struct slide_image *image, const char *path);
 

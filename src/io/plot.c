@@ -57,6 +57,19 @@ static struct axis log_axis(double high, double low, double start, double end)
     return axis;
 }
 
+/* Ticks at powers of two, every one or so many that they fit; the axis ends a little beyond the data. */
+static struct axis doubling_axis(double low, double high, double start, double end)
+{
+    double first = floor(log2(low) + 1e-9), last = fmax(ceil(log2(high) - 1e-9), first + 1.0),
+           step = ceil((last - first) / (TICKS_MOST - 1));
+    struct axis axis = {
+        .low = log10(low) - 0.02, .high = fmax(log10(high), first * log10(2.0) + 0.1) + 0.02, .start = start, .end = end, .log = true};
+    for (double v = first; v <= last && axis.n < TICKS_MOST; v += step)
+        if (v * log10(2.0) >= axis.low && v * log10(2.0) <= axis.high)
+            axis.tick[axis.n++] = exp2(v);
+    return axis;
+}
+
 static void svg_begin(struct text *page, double width, double height, const char *label)
 {
     text_add(page, "<svg viewBox=\"0 0 %g %g\" style=\"max-width:%gpx\" role=\"img\" aria-label=\"", width, height, width);
@@ -117,6 +130,8 @@ static void add_key(struct text *page, int n, const char *const *name, const int
 {
     text_add(page, "<div class=\"key\">");
     for (int k = 0; k < n; k++) {
+        if (!*name[k])
+            continue;
         text_add(page, "<span><i style=\"background:var(--s%d)\"></i>", colour ? colour[k] : k % PLOT_COLOURS);
         html_add(page, name[k]);
         text_add(page, "</span>");
@@ -128,7 +143,20 @@ static void add_key(struct text *page, int n, const char *const *name, const int
 
 static bool drawable(const struct plot_axes *axes, const struct plot_series *s, int i)
 {
-    return isfinite(s->x[i]) && isfinite(s->y[i]) && (!axes->y_log || s->y[i] > 0.0);
+    return isfinite(s->x[i]) && isfinite(s->y[i]) && (!axes->y_log || s->y[i] > 0.0) && (!axes->x_doubles || s->x[i] > 0.0);
+}
+
+static void add_dot(struct text *page, const struct axis *x, const struct axis *y, const struct plot_series *s, int i)
+{
+    text_add(page, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"var(--s%d)\"/>\n", at(x, s->x[i]), at(y, s->y[i]), s->colour);
+}
+
+static void add_dots(struct text *page, const struct axis *x, const struct axis *y, const struct plot_axes *axes,
+                     const struct plot_series *s)
+{
+    for (int i = 0; i < s->n; i++)
+        if (drawable(axes, s, i))
+            add_dot(page, x, y, s, i);
 }
 
 static void add_line(struct text *page, const struct axis *x, const struct axis *y, const struct plot_axes *axes,
@@ -148,7 +176,7 @@ static void add_line(struct text *page, const struct axis *x, const struct axis 
     }
     text_add(page, "\"/>\n");
     if (s->first_apart && drawable(axes, s, 0))
-        text_add(page, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"var(--s%d)\"/>\n", at(x, s->x[0]), at(y, s->y[0]), s->colour);
+        add_dot(page, x, y, s, 0);
 }
 
 void plot_lines(struct text *page, const struct plot_axes *axes, int n, const struct plot_series *series)
@@ -172,7 +200,8 @@ void plot_lines(struct text *page, const struct plot_axes *axes, int n, const st
         text_add(page, "<p class=\"note\">Nothing to draw.</p>\n");
         return;
     }
-    struct axis x = linear_axis(x_low, x_high, LEFT, WIDTH - RIGHT, 8);
+    struct axis x =
+        axes->x_doubles ? doubling_axis(x_low, x_high, LEFT, WIDTH - RIGHT) : linear_axis(x_low, x_high, LEFT, WIDTH - RIGHT, 8);
     struct axis y = axes->y_log ? log_axis(y_high, y_low, HEIGHT - BOTTOM, TOP)
                                 : linear_axis(axes->from_zero ? fmin(0.0, y_low) : y_low, y_high, HEIGHT - BOTTOM, TOP, 5);
     if (n > 1)
@@ -180,7 +209,10 @@ void plot_lines(struct text *page, const struct plot_axes *axes, int n, const st
     svg_begin(page, WIDTH, HEIGHT, axes->y_label);
     draw_axes(page, &x, &y, axes->x_label, axes->y_label);
     for (int k = 0; k < n; k++)
-        add_line(page, &x, &y, axes, &series[k]);
+        if (series[k].dots)
+            add_dots(page, &x, &y, axes, &series[k]);
+        else
+            add_line(page, &x, &y, axes, &series[k]);
     text_add(page, "</svg>\n");
 }
 

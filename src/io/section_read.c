@@ -16,8 +16,7 @@ static bool is_folder(const char *path)
     return stat(path, &about) == 0 && S_ISDIR(about.st_mode);
 }
 
-/* A folder stands for the raw matrix inside, or inside its outs/. */
-static status find_file(struct input *input)
+status input_find_file(struct input *input)
 {
     struct stat about;
     if (!is_folder(input->source))
@@ -36,7 +35,7 @@ static status read_head(struct input *input, const struct read_options *options)
 {
     hid_t file = -1;
     traffic_io_begin(); /* what rank 0 does alone is nearly all reading */
-    status s = find_file(input);
+    status s = input_find_file(input);
     if (s == MONGE_OK)
         s = h5_open_read(input->file, &file);
     if (s == MONGE_OK)

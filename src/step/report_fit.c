@@ -140,8 +140,8 @@ static void kernel_figure(struct text *page, const struct report_data *data)
     if (distance && probability && n == n_p && n > 1) {
         for (int k = 1; k < n && distance[k] < 0.5; k++) /* still the spot itself, which the dot at 0 shows */
             probability[k] = NAN;
-        struct plot_series line = {"kernel", n, distance, probability, 0, false, true};
-        struct plot_axes axes = {"distance, pitches", "probability per spot", true, false};
+        struct plot_series line = {.name = "kernel", .n = n, .x = distance, .y = probability, .colour = 0, .first_apart = true};
+        struct plot_axes axes = {.x_label = "distance, pitches", .y_label = "probability per spot", .y_log = true};
         text_add(page, "<figure><h4>Fitted kernel: where a molecule is seen</h4>");
         plot_lines(page, &axes, 1, &line);
         text_add(page,
@@ -161,8 +161,10 @@ static void background_figure(struct text *page, const struct report_data *data)
         if (isnan(before[k])) /* no background spot at that distance */
             after[k] = NAN;
     if (distance && before && n == n_before && n > 0) {
-        struct plot_series lines[2] = {{"seen", n, distance, before, 1, false, false}, {"corrected", n, distance, after, 0, true, false}};
-        struct plot_axes axes = {"distance to the nearest tissue spot, pitches", "mean UMIs per background spot", false, true};
+        struct plot_series lines[2] = {{.name = "seen", .n = n, .x = distance, .y = before, .colour = 1},
+                                       {.name = "corrected", .n = n, .x = distance, .y = after, .colour = 0, .dashed = true}};
+        struct plot_axes axes = {
+            .x_label = "distance to the nearest tissue spot, pitches", .y_label = "mean UMIs per background spot", .from_zero = true};
         text_add(page, "<figure><h4>Background counts against distance</h4>");
         plot_lines(page, &axes, after && n_after == n ? 2 : 1, lines);
         text_add(

@@ -27,23 +27,6 @@ static int occurrences(const char *text, const char *part)
     return n;
 }
 
-static char *shell(const char *command, int *code)
-{
-    char whole[4096];
-    int length = snprintf(whole, sizeof whole, "T=%s; M=$(realpath $MONGE); %s", scratch_folder(), command);
-    assert_true(length < (int)sizeof whole);
-    return child_output(whole, code);
-}
-
-static void must(const char *command)
-{
-    int code;
-    char *output = shell(command, &code);
-    if (code != 0)
-        fail_msg("%s\nexit code %d\n%s", command, code, output);
-    free(output);
-}
-
 /* Files of the folder whose name begins with "out": the output, or what was to become it; not a checkpoint, which is to stay. */
 static int outputs(void)
 {
@@ -64,7 +47,7 @@ static void refused(const char *arguments, int code, const char *const *parts)
         char command[2048];
         int got;
         snprintf(command, sizeof command, "timeout 120 %s$M %s", launchers[k], arguments);
-        char *output = shell(command, &got);
+        char *output = child_shell(command, &got);
         if (got != code)
             fail_msg("%s\nexit code %d instead of %d\n%s", command, got, code, output);
         for (int p = 0; parts[p]; p++)
@@ -90,8 +73,8 @@ static int prepare(void **state)
     (void)state;
     if (elsewhere())
         return 0;
-    must("$M simulate -o $T/good.h5ad --rows 12 --cols 12 --genes 24 -q && "
-         "printf 'beta 0.4\\nuniform 0.05\\n0 0.5\\n1 0.06\\n2 0.02\\n3 0.005\\n' > $T/kernel.txt");
+    child_must("$M simulate -o $T/good.h5ad --rows 12 --cols 12 --genes 24 -q && "
+               "printf 'beta 0.4\\nuniform 0.05\\n0 0.5\\n1 0.06\\n2 0.02\\n3 0.005\\n' > $T/kernel.txt");
     return 0;
 }
 
@@ -105,7 +88,7 @@ static char *in_scratch(const char *name)
 /* bad.h5ad becomes a copy of the good section, open to be spoilt. */
 static hid_t fresh(void)
 {
-    must("cp $T/good.h5ad $T/bad.h5ad");
+    child_must("cp $T/good.h5ad $T/bad.h5ad");
     return tiny_open(in_scratch("bad.h5ad"));
 }
 
@@ -114,11 +97,11 @@ static void files_that_are_none(void **state)
     (void)state;
     if (elsewhere())
         return;
-    must("rm -f $T/bad.h5ad");
+    child_must("rm -f $T/bad.h5ad");
     REFUSED(CORRECT, 66, "bad.h5ad", "No such file");
-    must("echo gene,count > $T/bad.h5ad");
+    child_must("echo gene,count > $T/bad.h5ad");
     REFUSED(CORRECT, 65, "bad.h5ad", "not an HDF5 file");
-    must("head -c 30000 $T/good.h5ad > $T/bad.h5ad");
+    child_must("head -c 30000 $T/good.h5ad > $T/bad.h5ad");
     REFUSED(CORRECT, 65, "bad.h5ad", "truncated or damaged", "copy it again");
 }
 
@@ -175,13 +158,13 @@ static void corrected(const char *launcher)
     char command[512];
     double before[GENES], after[GENES];
     snprintf(command, sizeof command, "timeout 120 %s $M " WITH_KERNEL " -q", launcher);
-    must(command);
+    child_must(command);
     gene_totals("X", before);
     gene_totals("layers/corrected", after);
     for (int g = 0; g < GENES; g++)
         if (before[g] != after[g])
             fail_msg("%s: gene %d has %g molecules instead of %g", command, g, after[g], before[g]);
-    must("rm $T/out.h5ad");
+    child_must("rm $T/out.h5ad");
 }
 
 static void no_background(void **state)
@@ -263,7 +246,7 @@ static void jobs(void **state)
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         char command[512];
         snprintf(command, sizeof command, "printf \"input: $T/good.h5ad\\noutput: $T/out.h5ad\\n%s\\n\" > $T/job.yaml", cases[k].steps);
-        must(command);
+        child_must(command);
         REFUSED("run $T/job.yaml", 64, "job.yaml", cases[k].part, cases[k].advice);
     }
 }
@@ -280,7 +263,7 @@ static void places_for_output(void **state)
     REFUSED("correct $T/bad.h5ad -o $T/bad.h5ad", 73, "is the input itself");
     REFUSED("correct $T/bad.h5ad -o /proc/out.h5ad --kernel $T/kernel.txt " SHORT, 73, "/proc/out.h5ad");
     if (geteuid() != 0) {
-        must("mkdir -p $T/closed && chmod 555 $T/closed");
+        child_must("mkdir -p $T/closed && chmod 555 $T/closed");
         REFUSED("correct $T/bad.h5ad -o $T/closed/out.h5ad", 73, "closed", "not writable");
     }
 }
@@ -292,7 +275,7 @@ static void full_disk(void **state)
     if (elsewhere())
         return;
     int code;
-    char *output = shell("mkdir -p $T/disk && mount -t tmpfs -o size=64k tmpfs $T/disk && umount $T/disk", &code);
+    char *output = child_shell("mkdir -p $T/disk && mount -t tmpfs -o size=64k tmpfs $T/disk && umount $T/disk", &code);
     if (code != 0)
         printf("  skipped: a small disk cannot be mounted here: %s", output);
     free(output);
@@ -306,7 +289,7 @@ static void full_disk(void **state)
                  "mount -t tmpfs -o size=%s tmpfs $T/disk; timeout 120 %s $M correct $T/bad.h5ad -o $T/disk/out.h5ad --kernel "
                  "$T/kernel.txt " SHORT " -q; code=$?; echo \"left: $(ls -A $T/disk)\"; umount $T/disk; exit $code",
                  sizes[k / 2], launchers[k % 2]);
-        output = shell(command, &code);
+        output = child_shell(command, &code);
         if (code != 74 || !strstr(output, "disk full?") || !strstr(output, "disk/out.h5ad") || !strstr(output, "left: \n") ||
             occurrences(output, "monge: error") != 1)
             fail_msg("%s\nexit code %d\n%s", command, code, output);
@@ -322,9 +305,9 @@ static void one_rank_alone(void **state)
         return;
     int code;
     tiny_close(fresh());
-    char *output = shell("mkdir -p $T/away && cd $T && timeout 120 mpirun -n 1 $M " CORRECT
-                         " --kernel kernel.txt : -n 1 -wdir $T/away $M " CORRECT " --kernel kernel.txt",
-                         &code);
+    char *output = child_shell("mkdir -p $T/away && cd $T && timeout 120 mpirun -n 1 $M " CORRECT
+                               " --kernel kernel.txt : -n 1 -wdir $T/away $M " CORRECT " --kernel kernel.txt",
+                               &code);
     if (code != 66 || occurrences(output, "monge: error") != 1 || !strstr(output, "kernel.txt: No such file"))
         fail_msg("exit code %d\n%s", code, output);
     assert_int_equal(outputs(), 0);
@@ -340,11 +323,11 @@ static void stopped(void **state)
     int code;
     tiny_close(fresh());
     char *output =
-        shell("timeout -s TERM 3 mpirun -n 2 $M correct $T/bad.h5ad -o $T/out.h5ad --seed-training 100000 --formulation seed", &code);
+        child_shell("timeout -s TERM 3 mpirun -n 2 $M correct $T/bad.h5ad -o $T/out.h5ad --seed-training 100000 --formulation seed", &code);
     if (code == 0)
         fail_msg("it ran to its end\n%s", output);
     assert_int_equal(outputs(), 0);
-    must("rm -f $T/out.h5ad.checkpoint.?");
+    child_must("rm -f $T/out.h5ad.checkpoint.?");
     free(output);
 }
 

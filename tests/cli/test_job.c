@@ -7,64 +7,11 @@
 #include <string.h>
 
 #include "support/suite.h"
-
-/* ---- a program with one step of each kind ---- */
-
-struct smooth_options {
-    int64_t rank;
-    double alpha;
-    bool fast;
-    int kernel;
-    char *model;
-    struct option_reals widths;
-    struct option_texts genes;
-};
-static const char *const kernels[] = {"mixture", "mlp", NULL};
-static const struct option smooth_list[] = {
-    {.name = "rank", .type = OPTION_INTEGER, .offset = offsetof(struct smooth_options, rank), .min = 1, .max = 64, .help = "h"},
-    {.name = "prior-alpha", .type = OPTION_REAL, .offset = offsetof(struct smooth_options, alpha), .fallback = "0.5", .unit = "molecules"},
-    {.name = "fast", .type = OPTION_BOOL, .offset = offsetof(struct smooth_options, fast), .fallback = "false"},
-    {.name = "kernel", .type = OPTION_CHOICE, .offset = offsetof(struct smooth_options, kernel), .fallback = "mixture", .choices = kernels},
-    {.name = "model", .type = OPTION_TEXT, .offset = offsetof(struct smooth_options, model), .fallback = "none"},
-    {.name = "widths", .type = OPTION_REALS, .offset = offsetof(struct smooth_options, widths), .fallback = "1,2"},
-    {.name = "genes", .type = OPTION_TEXTS, .offset = offsetof(struct smooth_options, genes)},
-};
-static const struct option_table smooth_table = {"smooth", "s", "u", smooth_list, 7, sizeof(struct smooth_options), NULL};
-static const struct option seed_list[] = {{.name = "seed", .type = OPTION_INTEGER, .offset = 0, .fallback = "1"}};
-static const struct option_table invent_table = {"invent", "s", "u", seed_list, 1, sizeof(int64_t), NULL};
-static const struct option_table show_table = {"show", "s", "u", seed_list, 1, sizeof(int64_t), NULL};
-static const struct option_table command_table = {"smile", "s", "u", NULL, 0, 1, NULL};
-
-static status do_step(struct section *section, const void *options)
-{
-    (void)section;
-    (void)options;
-    return MONGE_OK;
-}
-static status do_create(struct section *section, MPI_Comm comm, const void *options)
-{
-    (void)comm;
-    return do_step(section, options);
-}
-static status do_conclude(MPI_Comm comm, const char *output, const void *options)
-{
-    (void)output;
-    (void)comm;
-    (void)options;
-    return MONGE_OK;
-}
-static const struct step smooth_step = {.options = &smooth_table, .run = do_step};
-static const struct verb verbs[] = {
-    {.step = &smooth_step},
-    {.options = &invent_table, .create = do_create},
-    {.options = &show_table, .conclude = do_conclude},
-    {.options = &command_table}, /* a verb that is not a step */
-};
-static const struct program program = {verbs, 4};
+#include "support/toy_program.h"
 
 static status parse(struct job *job, const char *text)
 {
-    return job_parse(job, "j.yaml", text, strlen(text), &program);
+    return job_parse(job, "j.yaml", text, strlen(text), &toy_program);
 }
 
 /* ---- good ---- */
@@ -251,7 +198,7 @@ static void read_by_all_ranks(void **state)
     char path[512];
     snprintf(path, sizeof path, "%s/job.yaml", scratch_folder());
     struct job job;
-    assert_int_equal(job_read(&job, MPI_COMM_WORLD, path, &program), MONGE_NO_INPUT);
+    assert_int_equal(job_read(&job, MPI_COMM_WORLD, path, &toy_program), MONGE_NO_INPUT);
     assert_non_null(strstr(error_message(), path));
     MPI_Barrier(MPI_COMM_WORLD);
     if (suite_rank() == 0) {
@@ -261,7 +208,7 @@ static void read_by_all_ranks(void **state)
         fclose(file);
     }
     MPI_Barrier(MPI_COMM_WORLD);
-    assert_int_equal(job_read(&job, MPI_COMM_WORLD, path, &program), MONGE_OK);
+    assert_int_equal(job_read(&job, MPI_COMM_WORLD, path, &toy_program), MONGE_OK);
     assert_int_equal(((const struct smooth_options *)job.steps[0].values)->rank, 5);
     job_free(&job);
     MPI_Barrier(MPI_COMM_WORLD);
@@ -272,7 +219,7 @@ static void read_by_all_ranks(void **state)
         fclose(file);
     }
     MPI_Barrier(MPI_COMM_WORLD);
-    assert_int_equal(job_read(&job, MPI_COMM_WORLD, path, &program), MONGE_USAGE);
+    assert_int_equal(job_read(&job, MPI_COMM_WORLD, path, &toy_program), MONGE_USAGE);
     assert_non_null(strstr(error_message(), "not a text file"));
 }
 

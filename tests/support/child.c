@@ -40,3 +40,20 @@ char *child_output(const char *command, int *exit_code)
     *exit_code = WIFEXITED(ended) ? WEXITSTATUS(ended) : 128 + WTERMSIG(ended);
     return output;
 }
+
+char *child_shell(const char *command, int *exit_code)
+{
+    char whole[6144];
+    int length = snprintf(whole, sizeof whole, "T=%s; M=$(realpath $MONGE); %s", scratch_folder(), command);
+    assert_true(length < (int)sizeof whole);
+    return child_output(whole, exit_code);
+}
+
+void child_must(const char *command)
+{
+    int code;
+    char *output = child_shell(command, &code);
+    if (code != 0)
+        fail_msg("%s\nexit code %d\n%s", command, code, output);
+    free(output);
+}

@@ -7,4 +7,10 @@
  * calling test program. */
 char *child_output(const char *command, int *exit_code);
 
+/* The same where $T is the program's scratch folder and $M the absolute path of monge. */
+char *child_shell(const char *command, int *exit_code);
+
+/* Fails the test with the output unless the command (of child_shell) ends with 0. */
+void child_must(const char *command);
+
 #endif
