@@ -62,6 +62,8 @@ $(BUILD)/tests/%.o: tests/%.c Makefile
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT) $(LEAK_CHECK) $(BUILD)/libmonge.a
 	@echo LD $@; $(CC) $(CFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
+$(BUILD)/obj/cli/submit_script.o: slurm/launch.sh
+
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
 # apt only when something is missing; root or sudo
