@@ -432,6 +432,8 @@ static status one_sweep(struct sweep *s, const struct lowrank_options *options, 
 static status run_sweeps(struct lowrank *model, const struct lowrank_options *options, const struct kernel *kernel,
                          const struct gene_counts *columns, const double *e, int parts, int first, int end)
 {
+    if (first < options->sweeps_done)
+        first = options->sweeps_done;
     if (first >= end)
         return MONGE_OK;
     struct sweep s;
@@ -445,6 +447,8 @@ static status run_sweeps(struct lowrank *model, const struct lowrank_options *op
         bool wanted = options->likelihood_every <= 1 || sweep % options->likelihood_every == 0 || sweep == options->sweeps - 1;
         model->loglik[sweep] = NAN;
         st = one_sweep(&s, options, e, model, wanted ? &model->loglik[sweep] : NULL);
+        if (!st && options->after_sweep)
+            st = options->after_sweep(options->context, sweep + 1);
     }
     sweep_free(&s);
     return agree(columns->grid->comm, st);

@@ -267,8 +267,8 @@ static void start_genes(struct lowrank *model, const struct gene_counts *columns
     }
 }
 
-status lowrank_start(struct lowrank *model, const struct lowrank_options *options, const struct kernel *kernel,
-                     const struct gene_counts *columns)
+status lowrank_new(struct lowrank *model, const struct lowrank_options *options, const struct kernel *kernel,
+                   const struct gene_counts *columns)
 {
     memset(model, 0, sizeof *model);
     model->rank = options->rank;
@@ -278,11 +278,21 @@ status lowrank_start(struct lowrank *model, const struct lowrank_options *option
     model->u = calloc(own * lanes + 1, sizeof *model->u);
     model->v = calloc(genes * lanes + 1, sizeof *model->v);
     model->pi = calloc(genes * (size_t)model->n_components + 1, sizeof *model->pi);
+    bool enough = model->u && model->v && model->pi;
+    status st = agree(columns->grid->comm, enough ? MONGE_OK : error_memory("the low-rank field", 8.0 * (double)((own + genes) * lanes)));
+    if (st)
+        lowrank_free(model);
+    return st;
+}
+
+status lowrank_start(struct lowrank *model, const struct lowrank_options *options, const struct kernel *kernel,
+                     const struct gene_counts *columns)
+{
+    status st = lowrank_new(model, options, kernel, columns);
+    if (st)
+        return st;
     struct clustering c;
-    status st = clustering_new(&c, kernel, columns, model->rank, model->lanes);
-    if (!st && (!model->u || !model->v || !model->pi))
-        st = error_memory("the low-rank field", 8.0 * (double)((own + genes) * lanes));
-    st = agree(columns->grid->comm, st);
+    st = agree(columns->grid->comm, clustering_new(&c, kernel, columns, model->rank, model->lanes));
     if (!st)
         st = cluster_genes(&c, options->seed);
     if (!st)

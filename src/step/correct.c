@@ -70,6 +70,8 @@ static const struct option options[] = {
     OPTION("seed-training", OPTION_INTEGER, seed_training, "120", 0, 100000, NULL, NULL, "seed formulation: steps of Adam on q, r and phi"),
 };
 
+static const char *const layout[] = {"grid", NULL};
+
 const struct option_table correct_options = {
     .verb = "correct",
     .summary = "undo the lateral diffusion of mRNA",
@@ -77,6 +79,7 @@ const struct option_table correct_options = {
     .options = options,
     .n_options = sizeof options / sizeof options[0],
     .size = sizeof(struct correct_options),
+    .layout = layout,
 };
 
 /* ---- the state of one run ---- */
@@ -189,8 +192,9 @@ static status prepare(struct correction *c)
         fault = redistribute(&section->sites, c->total, &c->columns.sites, c->grid_total);
     if (!fault) {
         bool large = (double)section->slide.n_sites * (double)n > 2e7;
-        c->setting = (struct correct_setting){c->options, &section->slide, &c->grid,
-                                              c->options->precision == PRECISION_AUTO ? large : c->options->precision == PRECISION_SINGLE};
+        c->setting =
+            (struct correct_setting){c->options, &section->slide, &c->grid,
+                                     c->options->precision == PRECISION_AUTO ? large : c->options->precision == PRECISION_SINGLE, c};
         log_info(
             "%lld of %lld genes are corrected (>= %g molecules), the others are passed through; grid %d x %d (genes x spots), %s precision",
             (long long)n, (long long)section->n_genes, c->options->min_total, c->grid.n_gene_groups, c->grid.n_spot_groups,
@@ -230,14 +234,16 @@ static status learned_kernel(struct correction *c)
     training.beta_cap = c->fit.parameters.beta;
     training.uniform = c->fit.parameters.beta * c->fit.parameters.uniform_weight;
     training.seed = (uint64_t)c->options->seed;
-    struct phi_trained trained;
-    status fault = phi_train(&trained, &c->section->slide, &c->columns, &training, NULL, c->grid_total);
-    if (fault)
-        return fault;
-    log_info("learned kernel: held-out fit %.5f -> %.5f in %d steps%s, beta %.3f", trained.before.fit, trained.after.fit, trained.steps,
-             trained.stopped ? ", stopped by the held-out half" : "", trained.beta);
-    return kernel_new_phi(&c->kernel, &c->section->slide, &c->columns.sites, &trained.phi, trained.r, c->fit.radius, trained.stay,
-                          trained.uniform);
+    struct phi_trained *trained = &c->learned;
+    if (!correct_holds(c, STAGE_RECEIVING)) {
+        status fault = phi_train(trained, &c->section->slide, &c->columns, &training, NULL, c->grid_total);
+        if (fault)
+            return fault;
+    }
+    log_info("learned kernel: held-out fit %.5f -> %.5f in %d steps%s, beta %.3f", trained->before.fit, trained->after.fit, trained->steps,
+             trained->stopped ? ", stopped by the held-out half" : "", trained->beta);
+    return kernel_new_phi(&c->kernel, &c->section->slide, &c->columns.sites, &trained->phi, trained->r, c->fit.radius, trained->stay,
+                          trained->uniform);
 }
 
 static void log_kernel(const struct kernel_fit *fit)
@@ -256,7 +262,8 @@ static status fit_kernel(struct correction *c)
     phase_begin("kernel fit");
     if (!learned && strcmp(o->kernel, "mixture") != 0)
         return measured_kernel(c);
-    status fault = kernel_fit_run(&c->fit, &c->section->slide, &c->section->sites, c->total);
+    status fault = correct_holds(c, STAGE_RECEIVING) ? correct_get_kernel(c)
+                                                     : kernel_fit_run(&c->fit, &c->section->slide, &c->section->sites, c->total);
     if (fault)
         return c->section->source ? error_prefix("%s", c->section->source) : fault;
     if (!isnan(o->radius))
@@ -280,7 +287,9 @@ static void set_strength(struct correction *c, bool cautious)
 static status estimate_capture(struct correction *c)
 {
     phase_begin("receiving factors");
-    status fault = capture_estimate(&c->capture, &c->kernel, c->grid_total, c->options->capture_sd, NULL, c->e);
+    status fault = correct_holds(c, STAGE_RECEIVING)
+                       ? correct_get_receiving(c)
+                       : capture_estimate(&c->capture, &c->kernel, c->grid_total, c->options->capture_sd, NULL, c->e);
     if (!fault)
         log_info("receiving factors %s: nugget of the background %.4f +- %.4f, of the tissue %.4f +- %.4f; sd of log e %.3f",
                  c->capture.on ? "on" : "off", c->capture.s2_background, c->capture.se_background, c->capture.s2_tissue,
@@ -446,49 +455,78 @@ static double tissue_cv(const struct correction *c, const double *total)
     return mean > 0.0 ? sqrt(fmax(square - mean * mean, 0.0)) / mean : 0.0;
 }
 
-/* Steps B and C on all molecules, and the readout. */
-static status correct_all(struct correction *c)
+/* Step B on all molecules, from where it was stopped if it was. */
+static status fit_field(struct correction *c, struct correct_fit *fit)
+{
+    phase_begin("low-rank field");
+    struct lowrank_options options = correct_fit_begin(fit, &c->setting, &c->selection.choices, &c->kernel, &c->columns, c->e);
+    status fault = correct_get_field(c, &options, &fit->model, &options.sweeps_done);
+    if (!fault && !fit->model.u)
+        fault = lowrank_start(&fit->model, &options, &c->kernel, &c->columns);
+    if (fault)
+        return fault;
+    c->field = &fit->model;
+    c->sweeps_done = options.sweeps_done;
+    fault = lowrank_fit(&fit->model, &options, &c->kernel, &c->columns, c->e);
+    if (fault) {
+        c->field = NULL;
+        lowrank_free(&fit->model);
+    }
+    return fault;
+}
+
+/* Step C and the readout, without the genes that were finished before. */
+static status plan_genes(struct correction *c, const struct correct_fit *fit)
 {
     bool keep_mean = c->options->mean_layer == SWITCH_YES ||
                      (c->options->mean_layer == SWITCH_AUTO && (double)c->section->n_spots * (double)c->section->n_genes < 2e7);
-    struct correct_fit fit;
-    phase_begin("low-rank field");
-    status fault = correct_fit_new(&fit, &c->setting, &c->selection.choices, &c->kernel, &c->columns, c->e);
-    if (fault)
-        return fault;
-    fit.reference = c->reference.n_cells ? &c->reference : NULL;
     phase_begin("plans");
-    readout_free(&c->readout);
-    readout_free(&c->rest_readout);
-    fault = readout_new(&c->readout, &c->columns, keep_mean);
+    status fault = readout_new(&c->readout, &c->columns, keep_mean);
     fault = fault ? fault : readout_new(&c->rest_readout, &c->rest, keep_mean);
     fault = agree(c->section->comm, fault);
     if (!fault)
-        fault = c->setting.single ? correct_readout_f32(&fit, &c->section->slide, &c->readout)
-                                  : correct_readout_f64(&fit, &c->section->slide, &c->readout);
+        fault = correct_get_readout(c);
     if (!fault)
-        fault = pass_through(&c->rest, &c->section->slide, &c->rest_readout);
+        fault = c->setting.single ? correct_readout_f32(fit, &c->section->slide, &c->readout)
+                                  : correct_readout_f64(fit, &c->section->slide, &c->readout);
+    return fault ? fault : pass_through(&c->rest, &c->section->slide, &c->rest_readout);
+}
+
+/* Steps B and C on all molecules, and the readout. */
+static status correct_all(struct correction *c)
+{
+    struct correct_fit fit;
+    c->field = NULL; /* of a first attempt */
+    readout_free(&c->readout);
+    readout_free(&c->rest_readout);
+    status fault = fit_field(c, &fit);
+    if (fault)
+        return fault;
+    fit.reference = c->reference.n_cells ? &c->reference : NULL;
+    fault = plan_genes(c, &fit);
     lowrank_free(&c->model);
     c->model = fit.model;
+    c->field = &c->model;
     c->own_weights = fit.own_weights;
-    memset(&fit.model, 0, sizeof fit.model);
-    correct_fit_free(&fit);
     if (fault)
         return fault;
 
     int64_t n = c->columns.sites.n_own;
     double *after = malloc((size_t)(n + 1) * sizeof *after);
-    fault = agree(c->section->comm, after ? MONGE_OK : error_memory("spot totals", 8.0 * (double)n));
+    struct exact *sum = malloc((size_t)(n + 1) * sizeof *sum);
+    fault = agree(c->section->comm, after && sum ? MONGE_OK : error_memory("spot totals", 56.0 * (double)n));
     if (!fault) {
+        memcpy(sum, c->readout.site_total, (size_t)n * sizeof *sum);
         for (int64_t i = 0; i < n; i++)
-            exact_merge(&c->readout.site_total[i], &c->rest_readout.site_total[i]);
-        exact_allreduce(c->readout.site_total, (int)n, c->grid.gene_comm);
+            exact_merge(&sum[i], &c->rest_readout.site_total[i]);
+        exact_allreduce(sum, (int)n, c->grid.gene_comm);
         for (int64_t i = 0; i < n; i++)
-            after[i] = exact_value(&c->readout.site_total[i]);
+            after[i] = exact_value(&sum[i]);
         c->cv_before = tissue_cv(c, c->grid_total);
         c->cv_after = tissue_cv(c, after);
     }
     free(after);
+    free(sum);
     return fault;
 }
 
@@ -508,8 +546,9 @@ static status correct_with_guard(struct correction *c)
     return correct_all(c);
 }
 
-status correct_fit_new(struct correct_fit *fit, const struct correct_setting *setting, const struct correct_choices *choices,
-                       const struct kernel *kernel, const struct gene_counts *columns, const double *e)
+struct lowrank_options correct_fit_begin(struct correct_fit *fit, const struct correct_setting *setting,
+                                         const struct correct_choices *choices, const struct kernel *kernel,
+                                         const struct gene_counts *columns, const double *e)
 {
     memset(fit, 0, sizeof *fit);
     fit->kernel = kernel;
@@ -518,13 +557,22 @@ status correct_fit_new(struct correct_fit *fit, const struct correct_setting *se
     fit->own_weights = choices->gene_weights > 0.0;
     fit->map =
         (struct map_options){choices->alpha, choices->rho, (int)setting->options->steps, setting->options->readout == READOUT_EXPOSURE};
-    struct lowrank_options lowrank = {.rank = choices->rank,
-                                      .sweeps = choices->sweeps,
-                                      .gene_weights = choices->gene_weights,
-                                      .first_weight_sweep = 5,
-                                      .likelihood_every = 20,
-                                      .seed = (uint64_t)setting->options->seed};
     fit->omega = choices->omega;
+    fit->run = setting->run;
+    return (struct lowrank_options){.rank = choices->rank,
+                                    .sweeps = choices->sweeps,
+                                    .gene_weights = choices->gene_weights,
+                                    .first_weight_sweep = 5,
+                                    .likelihood_every = 20,
+                                    .after_sweep = correct_sweep_done,
+                                    .context = setting->run,
+                                    .seed = (uint64_t)setting->options->seed};
+}
+
+status correct_fit_new(struct correct_fit *fit, const struct correct_setting *setting, const struct correct_choices *choices,
+                       const struct kernel *kernel, const struct gene_counts *columns, const double *e)
+{
+    struct lowrank_options lowrank = correct_fit_begin(fit, setting, choices, kernel, columns, e);
     status fault = lowrank_start(&fit->model, &lowrank, kernel, columns);
     if (!fault)
         fault = lowrank_fit(&fit->model, &lowrank, kernel, columns, e);
@@ -541,17 +589,25 @@ void correct_fit_free(struct correct_fit *fit)
 /* The default formulation, step by step. */
 static status correct_map(struct correction *c)
 {
-    status fault = fit_kernel(c);
+    status fault = correct_stage_done(c, STAGE_START);
+    if (!fault)
+        fault = fit_kernel(c);
     if (!fault) {
         set_strength(c, c->options->strength == STRENGTH_CAUTIOUS);
         fault = estimate_capture(c);
     }
     if (!fault)
+        fault = correct_stage_done(c, STAGE_RECEIVING);
+    if (!fault)
         fault = load_reference(c);
     if (!fault)
-        fault = choose(c);
+        fault = correct_holds(c, STAGE_CHOSEN) ? correct_get_choices(c) : choose(c);
+    if (!fault)
+        fault = correct_stage_done(c, STAGE_CHOSEN);
     if (!fault) {
         judge(c);
+        if (!c->cautious && correct_was_cautious(c)) /* the first attempt failed its check before the run was stopped */
+            set_strength(c, true);
         fault = correct_with_guard(c);
     }
     return fault ? fault : correct_record(c);
