@@ -27,7 +27,8 @@ CFLAGS   = -std=gnu11 $(OPTIMISE) $(WARN)
 LDLIBS   = -lscalapack-openmpi $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null) -lm
 
 # a file named *_real.c is compiled in both precisions (include/monge/real.h)
-SOURCES  = $(filter-out src/cli/main.c,$(wildcard src/*/*.c))
+# PROFILER=1 leaves the counters of MPI calls out, for a profiler that takes their place (docs/scaling.md)
+SOURCES  = $(filter-out src/cli/main.c $(if $(PROFILER),src/par/traffic_mpi.c),$(wildcard src/*/*.c))
 REAL     = $(filter %_real.c,$(SOURCES))
 OBJECTS  = $(patsubst src/%.c,$(BUILD)/obj/%.o,$(filter-out $(REAL),$(SOURCES))) \
            $(patsubst src/%_real.c,$(BUILD)/obj/%_f32.o,$(REAL)) $(patsubst src/%_real.c,$(BUILD)/obj/%_f64.o,$(REAL))
@@ -61,6 +62,8 @@ $(BUILD)/tests/%.o: tests/%.c Makefile
 	@echo CC $<; $(CC) $(CFLAGS) $(DEFINE) $(INCLUDE) -Itests -MMD -MP -c -o $@ $<
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(SUPPORT) $(LEAK_CHECK) $(BUILD)/libmonge.a
 	@echo LD $@; $(CC) $(CFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
+
+$(BUILD)/obj/cli/submit_script.o: slurm/launch.sh
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 

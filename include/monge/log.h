@@ -32,7 +32,8 @@ void progress_finish(struct progress *p);
 
 /* Phase times of this rank: phases are created at first use, in order; phase_begin ends the running phase. */
 enum { PHASES_MAX = 32 };
-void phase_begin(const char *name); /* static string; NULL ends */
+void phase_begin(const char *name);               /* static string; NULL ends */
+void phase_add(const char *name, double seconds); /* time spent by the run that this one continues; the name is copied */
 int phase_count(void);
 const char *phase_name(int i);
 double phase_seconds(int i);

@@ -44,7 +44,9 @@ struct option_table {
     const char *usage;   /* "IN -o OUT.h5ad [options]" */
     const struct option *options;
     int n_options;
-    size_t size; /* of the options struct */
+    size_t size;               /* of the options struct */
+    const char *const *layout; /* names of options that say how work is spread, not what comes out (a checkpoint serves jobs that differ in
+                                  them); NULL-terminated; NULL: none */
 };
 
 /* Fills defaults. `values` points to the step's options struct. */
@@ -62,6 +64,9 @@ status options_set(const struct option_table *table, void *values, const char *n
 /* The same for the items of a list (OPTION_REALS, OPTION_TEXTS); items of a text list may hold commas. */
 status options_set_list(const struct option_table *table, void *values, const char *name, int n, const char *const *items,
                         const char *where);
+
+/* True for an option among table->layout. */
+bool options_layout(const struct option_table *table, int index);
 
 /* Index of the option of this name ('-' and '_' alike), or -1. */
 int options_find(const struct option_table *table, const char *name);

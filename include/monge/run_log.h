@@ -49,8 +49,8 @@ struct run_entry {
     char *file;
     int line; /* of its start */
     char *version, *input, *processor;
-    json_t *steps; /* [{"name": ..., "options": {...}}] */
-    int ranks, nodes;
+    json_t *steps;               /* [{"name": ..., "options": {...}}] */
+    int ranks, nodes, cores;     /* cores: of the first rank's node; 0: not known */
     double spots, genes, counts; /* 0: not known */
     bool resumed;                /* began from a checkpoint: its time is only the rest */
     bool ended;

@@ -10,6 +10,7 @@ struct run_options {
     struct option_texts input; /* jobs only: one path or several */
     char *layer;               /* NULL: X */
     int holes;                 /* enum holes */
+    double checkpoint_every;   /* seconds; 0: on a signal only */
     char *output;
     char *log; /* NULL: none */
     bool quiet, dry_run;

@@ -59,6 +59,7 @@ struct section {
     struct slide_image image;
     struct result *results;
     int n_results;
+    struct checkpoint *checkpoint; /* where steps save their progress (checkpoint.h); NULL: nowhere. Not owned */
 };
 
 void section_free(struct section *section);

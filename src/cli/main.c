@@ -29,6 +29,7 @@ static const struct verb verbs[] = {
     {.options = &scaling_options, .run = verb_scaling},
     {.options = &options_info, .shared = &options_with_info, .run = verb_info},
     {.options = &options_run, .shared = &options_with_run, .keys = &options_job, .run = verb_run},
+    {.options = &options_submit, .run = verb_submit},
     {.options = &options_status, .run = verb_status},
     {.options = &options_help, .run = verb_help},
 };

@@ -10,9 +10,13 @@
 #include <unistd.h>
 
 #include "monge/agree.h"
+#include "monge/file_lock.h"
 #include "monge/log.h"
+#include "monge/resume.h"
 #include "monge/run_record.h"
 #include "monge/section_io.h"
+#include "monge/signals.h"
+#include "monge/tempfile.h"
 #include "monge/text.h"
 #include "monge/traffic.h"
 
@@ -40,6 +44,29 @@ status pipeline_check_output(const char *output, const char *input)
     return done;
 }
 
+/* ---- one writer: OUT.lock on rank 0 while the job runs ---- */
+
+static status lock_output(MPI_Comm comm, const char *output, struct file_lock *lock, char **lock_path)
+{
+    struct text name = {0};
+    int rank;
+    MPI_Comm_rank(comm, &rank);
+    text_add(&name, "%s.lock", output);
+    *lock_path = text_take(&name);
+    status done = agree(comm, *lock_path ? MONGE_OK : error_code());
+    if (done == MONGE_OK)
+        done = agree(comm, rank == 0 ? file_lock_take(lock, *lock_path, output) : MONGE_OK);
+    return done == MONGE_OK ? agree(comm, tempfile_register(*lock_path)) : done;
+}
+
+static void unlock_output(struct file_lock *lock, char *lock_path)
+{
+    if (lock_path)
+        tempfile_forget(lock_path);
+    file_lock_release(lock);
+    free(lock_path);
+}
+
 /* ---- the stages ---- */
 
 static status begin(MPI_Comm comm, const struct run_options *run, const char *input, const struct pipeline_step *first,
@@ -57,13 +84,14 @@ static status begin(MPI_Comm comm, const struct run_options *run, const char *in
     return done;
 }
 
-static status work(struct section *section, const struct pipeline_step *steps, int n_steps)
+/* Runs the steps that are not done yet. A signal ends it between steps, and at a step's own safe points. */
+static status work(struct section *section, const struct pipeline_step *steps, int n_steps, struct resume *resume)
 {
-    for (int i = 0; i < n_steps; i++) {
+    for (int i = (int)resume->steps_done; i < n_steps; i++) {
         if (!steps[i].verb->step)
             continue;
         phase_begin(verb_name(steps[i].verb)); /* until the step begins a phase of its own */
-        if (steps[i].verb->step->run(section, steps[i].values) != MONGE_OK)
+        if (steps[i].verb->step->run(section, steps[i].values) != MONGE_OK || resume_step_done(resume, i) != MONGE_OK)
             return error_code();
     }
     return MONGE_OK;
@@ -122,6 +150,24 @@ static status show_plan(const struct section *section, const char *output, const
     return MONGE_OK;
 }
 
+/* Work, write, conclude, from where the job stopped if it did. */
+static status run_steps(struct section *section, const struct run_options *run, const char *input, const char *output,
+                        const struct pipeline_step *steps, int n_steps)
+{
+    MPI_Comm comm = section->comm;
+    struct resume resume;
+    status done = resume_open(&resume, section, run, output, steps, n_steps);
+    if (done == MONGE_OK)
+        done = work(section, steps, n_steps, &resume);
+    if (done == MONGE_OK)
+        done = finish(section, input, output);
+    section_free(section);
+    if (done == MONGE_OK)
+        done = conclude(comm, output, steps, n_steps);
+    resume_close(&resume, done == MONGE_OK);
+    return done;
+}
+
 /* Everything between the opening and the closing of the run's record. */
 static status run_stages(MPI_Comm comm, const struct run_options *run, const char *input, const char *output,
                          const struct pipeline_step *steps, int n_steps, struct run_record *record)
@@ -132,16 +178,11 @@ static status run_stages(MPI_Comm comm, const struct run_options *run, const cha
         return error_code();
     run_record_input(record, &section);
     status done;
-    if (run->dry_run) {
+    if (run->dry_run)
         done = show_plan(&section, output, steps, n_steps);
-    } else {
-        done = work(&section, steps, n_steps);
-        if (done == MONGE_OK)
-            done = finish(&section, input, output);
-    }
+    else
+        done = run_steps(&section, run, input, output, steps, n_steps);
     section_free(&section);
-    if (done == MONGE_OK && !run->dry_run)
-        done = conclude(comm, output, steps, n_steps);
     phase_begin(NULL);
     return done;
 }
@@ -154,14 +195,21 @@ status pipeline_run(MPI_Comm comm, const struct run_options *run, const char *in
     MPI_Comm_rank(comm, &rank);
     if (agree(comm, rank == 0 && output ? pipeline_check_output(output, input) : MONGE_OK) != MONGE_OK)
         return error_code();
+    struct file_lock lock = {.descriptor = -1};
+    char *lock_path = NULL;
+    status done = run->dry_run ? MONGE_OK : lock_output(comm, output, &lock, &lock_path);
     struct run_record record = {.comm = comm, .run = run, .input = input, .output = output, .steps = steps, .n_steps = n_steps};
-    if (run_record_open(&record) != MONGE_OK)
-        return error_code();
-    phase_reset();
-    traffic_reset();
-    log_clear_warnings();
-    status done = run_stages(comm, run, input, output, steps, n_steps, &record);
-    if (done == MONGE_OK)
-        log_info("done in %.1f s, %.0f MB on this rank at most", wall_seconds() - started, peak_memory_bytes() / 1e6);
-    return run_record_close(&record, done);
+    if (done == MONGE_OK && (done = run_record_open(&record)) == MONGE_OK) {
+        phase_reset();
+        traffic_reset();
+        log_clear_warnings();
+        signals_defer();
+        done = run_stages(comm, run, input, output, steps, n_steps, &record);
+        signals_undefer();
+        if (done == MONGE_OK)
+            log_info("done in %.1f s, %.0f MB on this rank at most", wall_seconds() - started, peak_memory_bytes() / 1e6);
+        done = run_record_close(&record, done);
+    }
+    unlock_output(&lock, lock_path);
+    return done;
 }

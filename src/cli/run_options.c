@@ -31,6 +31,14 @@ static const struct option options[] = {
      .fallback = "fill",
      .choices = hole_choices,
      .help = "Lattice places without a spot in the input: fill counts them as empty background spots, omit as not there."},
+    {.name = "checkpoint-every",
+     .type = OPTION_REAL,
+     .offset = offsetof(struct run_options, checkpoint_every),
+     .fallback = "600",
+     .max = 1e9,
+     .unit = "seconds",
+     .help =
+         "Work between two checkpoints, OUTPUT.checkpoint.0 and .1, from which the same command goes on; 0: only when a signal stops it."},
     {.name = "output",
      .type = OPTION_TEXT,
      .offset = offsetof(struct run_options, output),
@@ -53,17 +61,17 @@ const struct option_table options_job = {.verb = "a job",
                                          .summary = "Keys of a job file, besides the list of steps",
                                          .usage = "",
                                          .options = options,
-                                         .n_options = 7,
+                                         .n_options = 8,
                                          .size = sizeof(struct run_options)};
 const struct option_table options_with_step = {.verb = "monge",
                                                .summary = "Input and output",
                                                .usage = "",
                                                .options = options + 3,
-                                               .n_options = 6,
+                                               .n_options = 7,
                                                .size = sizeof(struct run_options)};
 const struct option_table options_with_create = {
-    .verb = "monge", .summary = "Output", .usage = "", .options = options + 5, .n_options = 3, .size = sizeof(struct run_options)};
+    .verb = "monge", .summary = "Output", .usage = "", .options = options + 6, .n_options = 3, .size = sizeof(struct run_options)};
 const struct option_table options_with_run = {
-    .verb = "monge", .summary = "Options", .usage = "", .options = options + 6, .n_options = 3, .size = sizeof(struct run_options)};
+    .verb = "monge", .summary = "Options", .usage = "", .options = options + 7, .n_options = 3, .size = sizeof(struct run_options)};
 const struct option_table options_with_info = {
     .verb = "monge", .summary = "Input", .usage = "", .options = options + 3, .n_options = 2, .size = sizeof(struct run_options)};

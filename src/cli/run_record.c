@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "monge/agree.h"
 #include "monge/hosts.h"
@@ -188,6 +189,7 @@ static void write_start(struct run_record *record, const struct host *hosts, int
     json_object_set_new(start, "hosts", list);
     processor_name(text, sizeof text);
     set_text(start, "processor", text);
+    set_count(start, "cores", sysconf(_SC_NPROCESSORS_ONLN));
     set_text(start, "slurm_job", getenv("SLURM_JOB_ID"));
     set_text(start, "input", record->input);
     set_text(start, "output", record->output);

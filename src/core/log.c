@@ -216,6 +216,7 @@ void progress_finish(struct progress *p)
 
 static struct {
     const char *name[PHASES_MAX];
+    char *copy[PHASES_MAX]; /* owned: names that are no static strings */
     double seconds[PHASES_MAX], memory[PHASES_MAX];
     int count;
     int running; /* index + 1; 0: none */
@@ -249,6 +250,26 @@ void phase_begin(const char *name)
     phases.running = i + 1;
     if (journal.watch)
         journal.watch(name, 0.0);
+}
+
+void phase_add(const char *name, double seconds)
+{
+    int i = 0;
+    while (i < phases.count && strcmp(phases.name[i], name) != 0)
+        i++;
+    if (i == PHASES_MAX)
+        return;
+    if (i == phases.count) {
+        char *copy = strdup(name);
+        if (!copy)
+            return;
+        free(phases.copy[i]);
+        phases.copy[i] = copy;
+        phases.name[i] = copy;
+        phases.seconds[i] = phases.memory[i] = 0.0;
+        phases.count++;
+    }
+    phases.seconds[i] += seconds;
 }
 
 int phase_count(void)

@@ -29,6 +29,14 @@ int options_find(const struct option_table *table, const char *name)
     return -1;
 }
 
+bool options_layout(const struct option_table *table, int index)
+{
+    for (int i = 0; table->layout && table->layout[i]; i++)
+        if (!strcmp(table->layout[i], table->options[index].name))
+            return true;
+    return false;
+}
+
 /* ---- freeing ---- */
 
 static void free_value(const struct option *option, void *values)

@@ -43,7 +43,8 @@ static status add_run(struct run_history *history, const char *path, int line, c
                               .processor = copy(event, "processor"),
                               .steps = json_incref(json_object_get(event, "steps")),
                               .ranks = (int)number(event, "ranks"),
-                              .nodes = (int)number(event, "nodes")};
+                              .nodes = (int)number(event, "nodes"),
+                              .cores = (int)number(event, "cores")};
     if (!run->file || !run->version || !run->input || !run->processor)
         return error_code();
     if (run->ranks < 1)

@@ -339,6 +339,8 @@ static status gene_half(struct sweep *s, const struct lowrank_options *options, 
 static status run_sweeps(struct lowrank *model, const struct lowrank_options *options, const struct kernel *kernel,
                          const struct gene_counts *columns, const double *e, int parts, int first, int end)
 {
+    if (first < options->sweeps_done)
+        first = options->sweeps_done;
     if (first >= end)
         return MONGE_OK;
     struct sweep s;
@@ -354,6 +356,8 @@ static status run_sweeps(struct lowrank *model, const struct lowrank_options *op
         st = gene_half(&s, options, e, model, wanted ? &model->loglik[sweep] : NULL);
         if (!st && sweep >= options->gene_sweeps)
             st = source_half(&s, options, model);
+        if (!st && options->after_sweep)
+            st = options->after_sweep(options->context, sweep + 1);
     }
     sweep_free(&s);
     return agree(columns->grid->comm, st);

@@ -267,8 +267,8 @@ static void start_genes(struct lowrank *model, const struct gene_counts *columns
     }
 }
 
-static status lowrank_new(struct lowrank *model, const struct lowrank_options *options, const struct kernel *kernel,
-                          const struct gene_counts *columns)
+status lowrank_new(struct lowrank *model, const struct lowrank_options *options, const struct kernel *kernel,
+                   const struct gene_counts *columns)
 {
     memset(model, 0, sizeof *model);
     model->rank = options->rank;

@@ -56,7 +56,7 @@ static const struct option options[] = {
     OPTION("kernel-dictionary", OPTION_REALS, kernel_dictionary, NULL, .3, 32, NULL, "pitches",
            "widths of further Gaussians that gene weights may use"),
     OPTION("selection-genes", OPTION_INTEGER, selection_genes, NULL, 8, 1000000, NULL, NULL,
-           "genes used for the choices, stratified by depth; unset: 2000, fewer on large slides"),
+           "genes used for the choices, stratified by depth; unset: 600, fewer on large slides"),
     OPTION("mean-layer", OPTION_CHOICE, mean_layer, "auto", 0, 0, switches, NULL,
            "also write expected counts, layers/corrected_mean; auto: below 2e7 spots x genes"),
     OPTION("precision", OPTION_CHOICE, precision, "auto", 0, 0, precisions, NULL,
@@ -70,6 +70,8 @@ static const struct option options[] = {
     OPTION("seed-training", OPTION_INTEGER, seed_training, "120", 0, 100000, NULL, NULL, "seed formulation: steps of Adam on q, r and phi"),
 };
 
+static const char *const layout[] = {"grid", NULL};
+
 const struct option_table correct_options = {
     .verb = "correct",
     .summary = "undo the lateral diffusion of mRNA",
@@ -77,6 +79,7 @@ const struct option_table correct_options = {
     .options = options,
     .n_options = sizeof options / sizeof options[0],
     .size = sizeof(struct correct_options),
+    .layout = layout,
 };
 
 /* ---- the state of one run ---- */
@@ -189,8 +192,9 @@ static status prepare(struct correction *c)
         fault = redistribute(&section->sites, c->total, &c->columns.sites, c->grid_total);
     if (!fault) {
         bool large = (double)section->slide.n_sites * (double)n > 2e7;
-        c->setting = (struct correct_setting){c->options, &section->slide, &c->grid,
-                                              c->options->precision == PRECISION_AUTO ? large : c->options->precision == PRECISION_SINGLE};
+        c->setting =
+            (struct correct_setting){c->options, &section->slide, &c->grid,
+                                     c->options->precision == PRECISION_AUTO ? large : c->options->precision == PRECISION_SINGLE, c};
         log_info(
             "%lld of %lld genes are corrected (>= %g molecules), the others are passed through; grid %d x %d (genes x spots), %s precision",
             (long long)n, (long long)section->n_genes, c->options->min_total, c->grid.n_gene_groups, c->grid.n_spot_groups,
@@ -230,14 +234,16 @@ static status learned_kernel(struct correction *c)
     training.beta_cap = c->fit.parameters.beta;
     training.uniform = c->fit.parameters.beta * c->fit.parameters.uniform_weight;
     training.seed = (uint64_t)c->options->seed;
-    struct phi_trained trained;
-    status fault = phi_train(&trained, &c->section->slide, &c->columns, &training, NULL, c->grid_total);
-    if (fault)
-        return fault;
-    log_info("learned kernel: held-out fit %.5f -> %.5f in %d steps%s, beta %.3f", trained.before.fit, trained.after.fit, trained.steps,
-             trained.stopped ? ", stopped by the held-out half" : "", trained.beta);
-    return kernel_new_phi(&c->kernel, &c->section->slide, &c->columns.sites, &trained.phi, trained.r, c->fit.radius, trained.stay,
-                          trained.uniform);
+    struct phi_trained *trained = &c->learned;
+    if (!correct_holds(c, STAGE_RECEIVING)) {
+        status fault = phi_train(trained, &c->section->slide, &c->columns, &training, NULL, c->grid_total);
+        if (fault)
+            return fault;
+    }
+    log_info("learned kernel: held-out fit %.5f -> %.5f in %d steps%s, beta %.3f", trained->before.fit, trained->after.fit, trained->steps,
+             trained->stopped ? ", stopped by the held-out half" : "", trained->beta);
+    return kernel_new_phi(&c->kernel, &c->section->slide, &c->columns.sites, &trained->phi, trained->r, c->fit.radius, trained->stay,
+                          trained->uniform);
 }
 
 static void log_kernel(const struct kernel_fit *fit)
@@ -256,7 +262,8 @@ static status fit_kernel(struct correction *c)
     phase_begin("kernel fit");
     if (!learned && strcmp(o->kernel, "mixture") != 0)
         return measured_kernel(c);
-    status fault = kernel_fit_run(&c->fit, &c->section->slide, &c->section->sites, c->total);
+    status fault = correct_holds(c, STAGE_RECEIVING) ? correct_get_kernel(c)
+                                                     : kernel_fit_run(&c->fit, &c->section->slide, &c->section->sites, c->total);
     if (fault)
         return c->section->source ? error_prefix("%s", c->section->source) : fault;
     if (!isnan(o->radius))
@@ -280,7 +287,9 @@ static void set_strength(struct correction *c, bool cautious)
 static status estimate_capture(struct correction *c)
 {
     phase_begin("receiving factors");
-    status fault = capture_estimate(&c->capture, &c->kernel, c->grid_total, c->options->capture_sd, NULL, c->e);
+    status fault = correct_holds(c, STAGE_RECEIVING)
+                       ? correct_get_receiving(c)
+                       : capture_estimate(&c->capture, &c->kernel, c->grid_total, c->options->capture_sd, NULL, c->e);
     if (!fault)
         log_info("receiving factors %s: nugget of the background %.4f +- %.4f, of the tissue %.4f +- %.4f; sd of log e %.3f",
                  c->capture.on ? "on" : "off", c->capture.s2_background, c->capture.se_background, c->capture.s2_tissue,
@@ -289,47 +298,6 @@ static status estimate_capture(struct correction *c)
 }
 
 /* ---- step D: choices on a subset of genes ---- */
-
-struct depth {
-    double total;
-    int64_t gene;
-};
-
-static int deeper(const void *a, const void *b)
-{
-    const struct depth *p = a, *q = b;
-    if (p->total != q->total)
-        return p->total > q->total ? -1 : 1;
-    return p->gene < q->gene ? -1 : 1;
-}
-
-/* Genes for the choices: all, or evenly spaced in depth so that large slides stay affordable. */
-static status genes_for_choices(const struct correction *c, bool *chosen)
-{
-    int64_t n = c->section->n_genes, wanted = c->options->selection_genes, m = 0;
-    if (wanted == OPTION_UNSET) {
-        const double budget = 4e7; /* sites x genes */
-        wanted = (int64_t)fmin(2000.0, fmax(200.0, budget / (double)c->section->slide.n_sites));
-    }
-    double *total = malloc((size_t)(n + 1) * sizeof *total);
-    struct depth *order = malloc((size_t)(n + 1) * sizeof *order);
-    status fault = agree(c->section->comm, total && order ? MONGE_OK : error_memory("the choice of genes", 24.0 * (double)n));
-    if (!fault)
-        fault = gene_counts_gather(&c->columns, n, 1, c->columns.total, -1.0, total);
-    if (!fault) {
-        for (int64_t g = 0; g < n; g++)
-            if (total[g] >= 0.0)
-                order[m++] = (struct depth){total[g], g};
-        qsort(order, (size_t)m, sizeof *order, deeper);
-        wanted = wanted < m ? wanted : m;
-        for (int64_t k = 0; k < wanted; k++)
-            chosen[order[k * m / wanted].gene] = true;
-        log_info("choices by molecule thinning on %lld genes:", (long long)wanted);
-    }
-    free(total);
-    free(order);
-    return fault;
-}
 
 /* Receiving factors of the half X1, with the strengths of the full data. */
 static status half_capture(const struct correction *c, const struct gene_counts *half, double *total, double *e)
@@ -363,17 +331,16 @@ static status choose(struct correction *c)
 {
     phase_begin("choices");
     size_t n = (size_t)c->columns.sites.n_own + 1;
-    bool *chosen = calloc((size_t)c->section->n_genes + 1, sizeof *chosen);
-    double *total = malloc(n * sizeof *total), *subset_total = malloc(n * sizeof *total), *e = malloc(n * sizeof *e);
+    double *total = malloc(n * sizeof *total), *e = malloc(n * sizeof *e);
     struct gene_counts subset = {0};
     struct thinned all = {0}, halves = {0};
     struct reference reference = {0};
-    status fault = chosen && total && subset_total && e ? MONGE_OK : error_memory("the choices", 24.0 * (double)n);
+    status fault = total && e ? MONGE_OK : error_memory("the choices", 16.0 * (double)n);
     fault = agree(c->section->comm, fault);
     if (!fault)
-        fault = genes_for_choices(c, chosen);
+        fault = correct_sample(c, &subset);
     if (!fault)
-        fault = gene_counts_new(&subset, c->section, &c->grid, chosen);
+        log_info("choices by molecule thinning on %lld genes:", (long long)subset.n_genes_all);
     if (!fault)
         fault = thinning_new(&all, &c->columns, (uint64_t)c->options->seed);
     if (!fault)
@@ -394,9 +361,7 @@ static status choose(struct correction *c)
     reference_free(&reference);
     thinning_free(&halves);
     gene_counts_free(&subset);
-    free(chosen);
     free(total);
-    free(subset_total);
     free(e);
     return fault;
 }
@@ -446,49 +411,58 @@ static double tissue_cv(const struct correction *c, const double *total)
     return mean > 0.0 ? sqrt(fmax(square - mean * mean, 0.0)) / mean : 0.0;
 }
 
-/* Steps B and C on all molecules, and the readout. */
-static status correct_all(struct correction *c)
+/* Step C and the readout, without the genes that were finished before. */
+static status plan_genes(struct correction *c, const struct correct_fit *fit)
 {
     bool keep_mean = c->options->mean_layer == SWITCH_YES ||
                      (c->options->mean_layer == SWITCH_AUTO && (double)c->section->n_spots * (double)c->section->n_genes < 2e7);
-    struct correct_fit fit;
-    phase_begin("low-rank field");
-    status fault = correct_fit_new(&fit, &c->setting, &c->selection.choices, &c->kernel, &c->columns, c->e);
-    if (fault)
-        return fault;
-    fit.reference = c->reference.n_cells ? &c->reference : NULL;
     phase_begin("plans");
-    readout_free(&c->readout);
-    readout_free(&c->rest_readout);
-    fault = readout_new(&c->readout, &c->columns, keep_mean);
+    status fault = readout_new(&c->readout, &c->columns, keep_mean);
     fault = fault ? fault : readout_new(&c->rest_readout, &c->rest, keep_mean);
     fault = agree(c->section->comm, fault);
     if (!fault)
-        fault = c->setting.single ? correct_readout_f32(&fit, &c->section->slide, &c->readout)
-                                  : correct_readout_f64(&fit, &c->section->slide, &c->readout);
+        fault = correct_get_readout(c);
     if (!fault)
-        fault = pass_through(&c->rest, &c->section->slide, &c->rest_readout);
+        fault = c->setting.single ? correct_readout_f32(fit, &c->section->slide, &c->readout)
+                                  : correct_readout_f64(fit, &c->section->slide, &c->readout);
+    return fault ? fault : pass_through(&c->rest, &c->section->slide, &c->rest_readout);
+}
+
+/* Steps B and C on all molecules, and the readout. */
+static status correct_all(struct correction *c)
+{
+    struct correct_fit fit;
+    c->field = NULL; /* of a first attempt */
+    readout_free(&c->readout);
+    readout_free(&c->rest_readout);
+    status fault = correct_fit_all(c, &fit);
+    if (fault)
+        return fault;
+    fit.reference = c->reference.n_cells ? &c->reference : NULL;
+    fault = plan_genes(c, &fit);
     lowrank_free(&c->model);
     c->model = fit.model;
+    c->field = &c->model;
     c->own_weights = fit.own_weights;
-    memset(&fit.model, 0, sizeof fit.model);
-    correct_fit_free(&fit);
     if (fault)
         return fault;
 
     int64_t n = c->columns.sites.n_own;
     double *after = malloc((size_t)(n + 1) * sizeof *after);
-    fault = agree(c->section->comm, after ? MONGE_OK : error_memory("spot totals", 8.0 * (double)n));
+    struct exact *sum = malloc((size_t)(n + 1) * sizeof *sum);
+    fault = agree(c->section->comm, after && sum ? MONGE_OK : error_memory("spot totals", 56.0 * (double)n));
     if (!fault) {
+        memcpy(sum, c->readout.site_total, (size_t)n * sizeof *sum);
         for (int64_t i = 0; i < n; i++)
-            exact_merge(&c->readout.site_total[i], &c->rest_readout.site_total[i]);
-        exact_allreduce(c->readout.site_total, (int)n, c->grid.gene_comm);
+            exact_merge(&sum[i], &c->rest_readout.site_total[i]);
+        exact_allreduce(sum, (int)n, c->grid.gene_comm);
         for (int64_t i = 0; i < n; i++)
-            after[i] = exact_value(&c->readout.site_total[i]);
+            after[i] = exact_value(&sum[i]);
         c->cv_before = tissue_cv(c, c->grid_total);
         c->cv_after = tissue_cv(c, after);
     }
     free(after);
+    free(sum);
     return fault;
 }
 
@@ -508,51 +482,28 @@ static status correct_with_guard(struct correction *c)
     return correct_all(c);
 }
 
-status correct_fit_new(struct correct_fit *fit, const struct correct_setting *setting, const struct correct_choices *choices,
-                       const struct kernel *kernel, const struct gene_counts *columns, const double *e)
-{
-    memset(fit, 0, sizeof *fit);
-    fit->kernel = kernel;
-    fit->columns = columns;
-    fit->e = e;
-    fit->own_weights = choices->gene_weights > 0.0;
-    fit->map =
-        (struct map_options){choices->alpha, choices->rho, (int)setting->options->steps, setting->options->readout == READOUT_EXPOSURE};
-    struct lowrank_options lowrank = {.rank = choices->rank,
-                                      .sweeps = choices->sweeps,
-                                      .gene_weights = choices->gene_weights,
-                                      .first_weight_sweep = 5,
-                                      .likelihood_every = 20,
-                                      .single = setting->single,
-                                      .seed = (uint64_t)setting->options->seed};
-    fit->omega = choices->omega;
-    status fault = lowrank_start(&fit->model, &lowrank, kernel, columns);
-    if (!fault)
-        fault = lowrank_fit(&fit->model, &lowrank, kernel, columns, e);
-    if (fault)
-        lowrank_free(&fit->model);
-    return fault;
-}
-
-void correct_fit_free(struct correct_fit *fit)
-{
-    lowrank_free(&fit->model);
-}
-
 /* The default formulation, step by step. */
 static status correct_map(struct correction *c)
 {
-    status fault = fit_kernel(c);
+    status fault = correct_stage_done(c, STAGE_START);
+    if (!fault)
+        fault = fit_kernel(c);
     if (!fault) {
         set_strength(c, c->options->strength == STRENGTH_CAUTIOUS);
         fault = estimate_capture(c);
     }
     if (!fault)
+        fault = correct_stage_done(c, STAGE_RECEIVING);
+    if (!fault)
         fault = load_reference(c);
     if (!fault)
-        fault = choose(c);
+        fault = correct_holds(c, STAGE_CHOSEN) ? correct_get_choices(c) : choose(c);
+    if (!fault)
+        fault = correct_stage_done(c, STAGE_CHOSEN);
     if (!fault) {
         judge(c);
+        if (!c->cautious && correct_was_cautious(c)) /* the first attempt failed its check before the run was stopped */
+            set_strength(c, true);
         fault = correct_with_guard(c);
     }
     return fault ? fault : correct_record(c);

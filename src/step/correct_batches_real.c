@@ -159,6 +159,19 @@ static void add_to_sites(const struct gene_counts *held, int64_t batch, const re
             }
 }
 
+static status score_batch(const struct correct_fit *fit, const struct gene_counts *held, enum score_kind kind, int64_t batch,
+                          struct fields *fields, struct site_sums *sums)
+{
+    status fault = solve(fit, batch, fields);
+    if (!fault && kind == SCORE_MODEL)
+        predict_other_half(fit, fields);
+    else if (!fault)
+        fault = REAL(kernel_apply)(fit->kernel, LANES, fields->pi, fields->b, fields->f, fields->work);
+    if (!fault)
+        add_to_sites(held, batch, fields->f, sums);
+    return fault;
+}
+
 status REAL(correct_score_sites)(const struct correct_fit *fit, const struct gene_counts *held, enum score_kind kind,
                                  struct site_sums *sums)
 {
@@ -167,14 +180,11 @@ status REAL(correct_score_sites)(const struct correct_fit *fit, const struct gen
     status fault = agree(comm, fields_new(&fields, fit));
     if (fault)
         return fault;
-    for (int64_t batch = 0; batch < fit->columns->n_batches && !fault; batch++) {
-        fault = solve(fit, batch, &fields);
-        if (!fault && kind == SCORE_MODEL)
-            predict_other_half(fit, &fields);
-        else if (!fault)
-            fault = REAL(kernel_apply)(fit->kernel, LANES, fields.pi, fields.b, fields.f, fields.work);
-        if (!fault)
-            add_to_sites(held, batch, fields.f, sums);
+    int64_t rounds = correct_rounds(fit->columns);
+    for (int64_t batch = 0; batch < rounds && !fault; batch++) {
+        if (batch < fit->columns->n_batches)
+            fault = score_batch(fit, held, kind, batch, &fields, sums);
+        fault = correct_round_done(fit, fault);
     }
     fields_free(&fields);
     return agree(comm, fault);
@@ -301,6 +311,24 @@ static status read_out_batch(const struct correct_fit *fit, const struct moran_g
     return fault ? fault : agree(sites->comm, REAL(sparse_columns_append)(&readout->counts, sites->n_own, used, fields->c));
 }
 
+/* Solves and reads out one batch, or takes it from the checkpoint. */
+static status finish_batch(const struct correct_fit *fit, const struct moran_graph *graph, double *few, int64_t batch,
+                           struct fields *fields, struct readout *readout)
+{
+    int64_t first = fit->columns->batch_start[batch], end = fit->columns->batch_start[batch + 1];
+    status fault;
+    if (readout_stored(readout, first)) {
+        fault = readout_take(readout, first, end);
+    } else {
+        fault = solve(fit, batch, fields);
+        if (!fault)
+            fault = read_out_batch(fit, graph, few, batch, fields, readout);
+    }
+    if (!fault)
+        readout->genes_done = end;
+    return fault;
+}
+
 status REAL(correct_readout)(const struct correct_fit *fit, const struct slide *slide, struct readout *readout)
 {
     const struct gene_counts *columns = fit->columns;
@@ -317,11 +345,13 @@ status REAL(correct_readout)(const struct correct_fit *fit, const struct slide *
     fault = agree(comm, fault);
     struct progress progress;
     progress_start(&progress, "correcting genes", columns->n_genes);
-    for (int64_t batch = 0; batch < columns->n_batches && !fault; batch++) {
-        fault = solve(fit, batch, &fields);
-        if (!fault)
-            fault = read_out_batch(fit, &graph, few, batch, &fields, readout);
-        progress_update(&progress, columns->batch_start[batch + 1]);
+    int64_t rounds = correct_rounds(columns);
+    for (int64_t batch = 0; batch < rounds && !fault; batch++) {
+        if (batch < columns->n_batches) {
+            fault = finish_batch(fit, &graph, few, batch, &fields, readout);
+            progress_update(&progress, readout->genes_done);
+        }
+        fault = correct_round_done(fit, fault);
     }
     progress_finish(&progress);
     moran_graph_free(&graph);

@@ -2,10 +2,12 @@
 #ifndef CORRECT_PARTS_H
 #define CORRECT_PARTS_H
 
+#include "monge/checkpoint.h"
 #include "monge/correct.h"
 #include "monge/correct_losses.h"
 #include "monge/correct_model.h"
 #include "monge/exact_sum.h"
+#include "monge/phi_train.h"
 #include "monge/recorder.h"
 #include "monge/reference.h"
 #include "monge/thinning.h"
@@ -25,7 +27,8 @@ struct correct_setting {
     const struct correct_options *options;
     const struct slide *slide;
     const struct grid *grid;
-    bool single; /* fields of a batch in float */
+    bool single;            /* fields of a batch in float */
+    struct correction *run; /* whose progress is saved at safe points */
 };
 
 /* Steps B and C on one set of counts: everything the batch loop needs. */
@@ -38,12 +41,17 @@ struct correct_fit {
     struct map_options map;
     const struct reference *reference; /* NULL, or mixed into the prior mean with weight omega; made for `columns` */
     double omega;
+    struct correction *run; /* of the setting */
 };
 
 /* Collective over the grid. Runs step B; step C runs batch by batch when the fit is scored or read out. */
 status correct_fit_new(struct correct_fit *fit, const struct correct_setting *setting, const struct correct_choices *choices,
                        const struct kernel *kernel, const struct gene_counts *columns, const double *e);
 void correct_fit_free(struct correct_fit *fit);
+/* The same without its model, which is for the caller to fit with these options. Local. */
+struct lowrank_options correct_fit_begin(struct correct_fit *fit, const struct correct_setting *setting,
+                                         const struct correct_choices *choices, const struct kernel *kernel,
+                                         const struct gene_counts *columns, const double *e);
 
 /* The per-site sums of a prediction f of held counts x: everything a Poisson or a composition score needs. Own sites. */
 struct site_sums {
@@ -114,6 +122,8 @@ struct sparse_columns {
 status sparse_columns_new(struct sparse_columns *columns, int64_t n_genes);
 void sparse_columns_free(struct sparse_columns *columns);
 status sparse_columns_reserve(struct sparse_columns *columns, int64_t entries); /* room for that many entries */
+/* Appends genes [first, end) of another. */
+status sparse_columns_copy(struct sparse_columns *columns, const struct sparse_columns *from, int64_t first, int64_t end);
 /* Appends the first `used` of GENE_LANES lanes of a field [n_sites][GENE_LANES]: entries that are not zero. */
 status sparse_columns_append_f64(struct sparse_columns *columns, int64_t n_sites, int used, const double *field);
 status sparse_columns_append_f32(struct sparse_columns *columns, int64_t n_sites, int used, const float *field);
@@ -128,9 +138,17 @@ struct readout {
     double *moran_before;     /* own genes, in tissue */
     double *moran_after;      /* own genes, expected counts, in tissue */
     struct exact *site_total; /* own sites: expected counts summed over own genes */
+    int64_t genes_done;       /* own genes so far, whole batches */
+
+    /* What a checkpoint held; put in its place batch by batch. */
+    bool *stored;                                     /* own genes; NULL: none */
+    struct sparse_columns stored_counts, stored_mean; /* own genes; empty unless stored */
 };
 status readout_new(struct readout *readout, const struct gene_counts *columns, bool keep_mean);
 void readout_free(struct readout *readout);
+/* Puts a batch of own genes [first, end) that a checkpoint held in its place. */
+bool readout_stored(const struct readout *readout, int64_t first);
+status readout_take(struct readout *readout, int64_t first, int64_t end);
 
 /* Collective over the grid. Solves every own batch and reads it out: expected counts rescaled to the gene's total, their rounding
  * by largest remainders, figures per gene. */
@@ -145,6 +163,9 @@ status pass_through(const struct gene_counts *columns, const struct slide *slide
 /* For --dry-run: prints grid, memory and time. Collective. */
 status correct_plan(const struct section *section, const void *options);
 struct step_cost correct_cost(const struct section_size *size, int n_ranks, const void *options);
+
+/* How far a run has come: what is known. */
+enum correct_stage { STAGE_START, STAGE_RECEIVING, STAGE_CHOSEN };
 
 /* The state of one run. */
 struct correction {
@@ -170,7 +191,45 @@ struct correction {
     struct reference reference; /* for `columns`; n_cells 0: none */
     struct lowrank model;       /* of the full data: pi for varm */
     bool own_weights;
+
+    enum correct_stage stage;
+    struct phi_trained learned;  /* --kernel mlp */
+    const struct lowrank *field; /* of the full data, once it can be saved: model, or that of the fit under way */
+    int sweeps_done;             /* in field */
 };
+
+/* ---- step B on all molecules (correct_field.c); collective over the grid ---- */
+
+/* Genes for the choices: all, or evenly spaced in depth so that large slides stay affordable. */
+status correct_sample(const struct correction *c, struct gene_counts *sample);
+int64_t correct_sample_size(int64_t wanted, double n_sites); /* wanted: OPTION_UNSET or the user's */
+/* With SAMPLED_FROM times as many genes as the sample or more: first on the sample, then SAMPLED_SWEEPS sweeps over all. */
+enum { SAMPLED_FROM = 3, SAMPLED_SWEEPS = 18 };
+/* From where it was stopped if it was; the model is for the caller to free. */
+status correct_fit_all(struct correction *c, struct correct_fit *fit);
+
+/* ---- safe points and resuming (correct_state.c); all collective over the grid ---- */
+
+/* Saves what is known if it is time to, or stops (io/checkpoint.h). NULL: no. */
+status correct_safe_point(struct correction *c);
+/* The stage's results are known. */
+status correct_stage_done(struct correction *c, enum correct_stage stage);
+/* After a sweep of any fit (lowrank_options.after_sweep); context: the correction, or NULL. */
+status correct_sweep_done(void *context, int sweeps_done);
+/* After each round of a loop over own batches, correct_rounds in all: gene groups have different numbers. */
+status correct_round_done(const struct correct_fit *fit, status mine);
+int64_t correct_rounds(const struct gene_counts *columns);
+
+/* What a checkpoint holds of this run. */
+bool correct_holds(const struct correction *c, enum correct_stage stage);
+status correct_get_kernel(struct correction *c);    /* fit, learned */
+status correct_get_receiving(struct correction *c); /* capture, e */
+status correct_get_choices(struct correction *c);
+bool correct_was_cautious(struct correction *c); /* the stored field was fitted with the cautious strength */
+/* The field with its sweeps done; 0 and no field if none is stored for this strength. */
+status correct_get_field(struct correction *c, const struct lowrank_options *options, struct lowrank *field, int *sweeps_done);
+/* Genes that were corrected, into readout (made by readout_new). */
+status correct_get_readout(struct correction *c);
 
 /* Values at the own sites of one partition of the slide -> the own sites of another. Collective over from->comm. */
 status redistribute(const struct partition *from, const double *own, const struct partition *to, double *to_own);

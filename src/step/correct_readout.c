@@ -37,6 +37,21 @@ status sparse_columns_reserve(struct sparse_columns *columns, int64_t entries)
     return MONGE_OK;
 }
 
+status sparse_columns_copy(struct sparse_columns *columns, const struct sparse_columns *from, int64_t first, int64_t end)
+{
+    int64_t at = columns->start[columns->n], begin = from->start[first], entries = from->start[end] - begin;
+    status fault = sparse_columns_reserve(columns, at + entries);
+    if (fault)
+        return fault;
+    if (entries > 0) {
+        memcpy(columns->site + at, from->site + begin, (size_t)entries * sizeof *columns->site);
+        memcpy(columns->value + at, from->value + begin, (size_t)entries * sizeof *columns->value);
+    }
+    for (int64_t g = first; g < end; g++)
+        columns->start[++columns->n] = at + from->start[g + 1] - begin;
+    return MONGE_OK;
+}
+
 status readout_new(struct readout *readout, const struct gene_counts *columns, bool keep_mean)
 {
     memset(readout, 0, sizeof *readout);
@@ -57,8 +72,22 @@ status readout_new(struct readout *readout, const struct gene_counts *columns, b
     return MONGE_OK;
 }
 
+bool readout_stored(const struct readout *readout, int64_t first)
+{
+    return readout->stored && readout->stored[first];
+}
+
+status readout_take(struct readout *readout, int64_t first, int64_t end)
+{
+    status fault = sparse_columns_copy(&readout->counts, &readout->stored_counts, first, end);
+    return fault || !readout->keep_mean ? fault : sparse_columns_copy(&readout->mean, &readout->stored_mean, first, end);
+}
+
 void readout_free(struct readout *readout)
 {
+    sparse_columns_free(&readout->stored_counts);
+    sparse_columns_free(&readout->stored_mean);
+    free(readout->stored);
     sparse_columns_free(&readout->counts);
     sparse_columns_free(&readout->mean);
     free(readout->moved);

@@ -321,31 +321,40 @@ static double norm_over_genes(const struct seed_run *run, const double *values)
     return sqrt(exact_value(&sum));
 }
 
+static status training_step(struct seed_training *t, struct seed_result *result)
+{
+    struct seed_run *run = t->run;
+    int every = run->options->solve_every;
+    status s = step_gradients(run, every > 0 && t->steps % every == 0, result);
+    if (s != MONGE_OK)
+        return s;
+    if (t->steps == 0)
+        *t->before = run->loss;
+    share_phi_gradient(run);
+    adam_step(&t->per_gene, run->gradient, run->parameter);
+    adam_step(&t->network, run->phi_gradient, run->phi.parameter);
+    t->steps++;
+    return seed_training_safe_point(t);
+}
+
 static status train(struct seed_run *run, struct seed_result *result)
 {
-    int64_t genes = run->columns->n_genes;
-    struct adam per_gene = {0}, network = {0};
-    status s = adam_new(&per_gene, 2 * genes, run->options->learning_rate);
+    struct seed_training training = {.run = run, .before = &result->before};
+    status s = adam_new(&training.per_gene, 2 * run->columns->n_genes, run->options->learning_rate);
     if (s == MONGE_OK)
-        s = adam_new(&network, PHI_PARAMETERS, run->options->learning_rate);
+        s = adam_new(&training.network, PHI_PARAMETERS, run->options->learning_rate);
     s = agree(run->columns->grid->comm, s);
+    if (s == MONGE_OK)
+        s = seed_training_resume(&training);
     struct progress progress;
     progress_start(&progress, "training q, r and phi", run->options->training_steps);
-    for (int step = 0; step < run->options->training_steps && s == MONGE_OK; step++) {
-        int every = run->options->solve_every;
-        s = step_gradients(run, every > 0 && step % every == 0, result);
-        if (s != MONGE_OK)
-            break;
-        if (step == 0)
-            result->before = run->loss;
-        share_phi_gradient(run);
-        adam_step(&per_gene, run->gradient, run->parameter);
-        adam_step(&network, run->phi_gradient, run->phi.parameter);
-        progress_update(&progress, step + 1);
+    while (training.steps < run->options->training_steps && s == MONGE_OK) {
+        s = training_step(&training, result);
+        progress_update(&progress, training.steps);
     }
     progress_finish(&progress);
-    adam_free(&per_gene);
-    adam_free(&network);
+    adam_free(&training.per_gene);
+    adam_free(&training.network);
     return s;
 }
 

@@ -43,11 +43,12 @@ double scaling_work(const struct scaling_data *data, double ranks)
     return data->weak ? ranks / data->rows[0].ranks : 1.0;
 }
 
-/* As densely filled as those of the largest run. */
+/* Filled as densely as in the largest run; to the last core if that was on one node. */
 int scaling_nodes(const struct scaling_data *data, double ranks)
 {
     const struct scaling_row *last = &data->rows[data->n_rows - 1];
-    return last->nodes > 0 ? (int)ceil(ranks * last->nodes / last->ranks) : 1;
+    double dense = last->nodes > 1 ? (double)last->ranks / last->nodes : fmax(last->ranks, last->run->cores);
+    return (int)ceil(ranks / dense - 1e-9);
 }
 
 double scaling_speedup(const struct scaling_data *data, double ranks, double seconds)

@@ -46,6 +46,17 @@ struct seed_run {
     double *log_scale;         /* own genes: s_E of the gene's own image */
 };
 
+/* Training under way. */
+struct seed_training {
+    struct seed_run *run;
+    struct correct_losses *before; /* at the start */
+    struct adam per_gene, network;
+    int64_t steps; /* done */
+};
+/* Collective over columns->grid->comm (correct_seed_state.c): takes up the state a checkpoint holds; saves or stops if it is time to. */
+status seed_training_resume(struct seed_training *training);
+status seed_training_safe_point(struct seed_training *training);
+
 status cost_table_new(struct cost_table *table, const struct slide *slide, const struct phi *phi);
 void cost_table_free(struct cost_table *table);
 double cost_between(const struct cost_table *table, int64_t seen, int64_t source);

@@ -27,14 +27,14 @@ static int occurrences(const char *text, const char *part)
     return n;
 }
 
-/* Files of the folder whose name begins with "out": the output, or what was to become it. */
+/* Files of the folder whose name begins with "out": the output, or what was to become it; not a checkpoint, which is to stay. */
 static int outputs(void)
 {
     int n = 0;
     DIR *folder = opendir(scratch_folder());
     assert_non_null(folder);
     for (struct dirent *entry; (entry = readdir(folder));)
-        n += !strncmp(entry->d_name, "out", 3);
+        n += !strncmp(entry->d_name, "out", 3) && strncmp(entry->d_name, "out.h5ad.checkpoint.", 20) != 0;
     closedir(folder);
     return n;
 }
@@ -327,6 +327,7 @@ static void stopped(void **state)
     if (code == 0)
         fail_msg("it ran to its end\n%s", output);
     assert_int_equal(outputs(), 0);
+    child_must("rm -f $T/out.h5ad.checkpoint.?");
     free(output);
 }
 

@@ -266,6 +266,9 @@ static void log_of_a_job(void **state)
     assert_int_equal(sums.starts, 2);
     assert_int_equal(sums.ends, 2);
     EXPECT("$MONGE run $T/job.yaml --log $T/other-place.jsonl -q; test -s $T/other-place.jsonl && echo there", 0, "there");
+    EXPECT("J=$PWD/jobs && cd $T && case $MONGE in /*) ;; *) MONGE=$J/../$MONGE ;; esac && mkdir -p results/scaling && $MONGE run "
+           "$J/scaling.yaml",
+           66, "results/scaling/section.h5ad"); /* the job itself is right */
     EXPECT(
         "rm $T/other-place.jsonl; $MONGE run $T/job.yaml --log $T/other-place.jsonl --dry-run; test ! -e $T/other-place.jsonl && echo none",
         0, "none");

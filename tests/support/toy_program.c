@@ -10,11 +10,11 @@ static const struct option smooth_list[] = {
     {.name = "widths", .type = OPTION_REALS, .offset = offsetof(struct smooth_options, widths), .fallback = "1,2"},
     {.name = "genes", .type = OPTION_TEXTS, .offset = offsetof(struct smooth_options, genes)},
 };
-const struct option_table toy_smooth_table = {"smooth", "s", "u", smooth_list, 7, sizeof(struct smooth_options)};
+const struct option_table toy_smooth_table = {"smooth", "s", "u", smooth_list, 7, sizeof(struct smooth_options), NULL};
 static const struct option seed_list[] = {{.name = "seed", .type = OPTION_INTEGER, .offset = 0, .fallback = "1"}};
-static const struct option_table invent_table = {"invent", "s", "u", seed_list, 1, sizeof(int64_t)};
-static const struct option_table show_table = {"show", "s", "u", seed_list, 1, sizeof(int64_t)};
-static const struct option_table command_table = {"smile", "s", "u", NULL, 0, 1};
+static const struct option_table invent_table = {"invent", "s", "u", seed_list, 1, sizeof(int64_t), NULL};
+static const struct option_table show_table = {"show", "s", "u", seed_list, 1, sizeof(int64_t), NULL};
+static const struct option_table command_table = {"smile", "s", "u", NULL, 0, 1, NULL};
 
 static status do_step(struct section *section, const void *options)
 {

@@ -1,0 +1,297 @@
+/* What a checkpoint of the correction holds, and how a run takes it up again (io/checkpoint.h).
+ *
+ *   kernel fit, receiving factors      once they are known
+ *   choices                            once they are made; candidates under way are not kept
+ *   the field shared by the genes      after every sweep
+ *   corrected genes                    after every batch
+ *
+ * Everything else is computed again from the section: it is quick, and has the same bits. Rows of the field are keyed by site and by gene,
+ * corrected counts by gene, so that any grid can read them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "correct_parts.h"
+#include "monge/agree.h"
+#include "monge/log.h"
+
+/* ---- putting ---- */
+
+static void put_bytes(struct checkpoint *k, const char *name, const void *bytes, size_t n)
+{
+    checkpoint_put(k, name, CHECKPOINT_BYTES, (int64_t)n, 1, bytes);
+}
+
+/* Values at own sites; the first gene group has them all. */
+static int64_t sites_to_put(const struct correction *c)
+{
+    return c->grid.gene_group == 0 ? c->columns.sites.n_own : 0;
+}
+
+/* Values of own genes; the first spot group has them all. */
+static int64_t genes_to_put(const struct correction *c, int64_t n)
+{
+    return c->grid.spot_group == 0 ? n : 0;
+}
+
+static void put_choices(struct checkpoint *k, const struct correction *c)
+{
+    struct selection *selection = checkpoint_room(k, sizeof *selection);
+    if (!selection)
+        return;
+    *selection = c->selection;
+    selection->score.block = NULL; /* of use in the comparisons only */
+    selection->score.n_blocks = 0;
+    put_bytes(k, "choices", selection, sizeof *selection);
+    put_bytes(k, "background check", &c->background, sizeof c->background);
+}
+
+static void put_field(struct checkpoint *k, const struct correction *c)
+{
+    const struct lowrank *field = c->field;
+    int64_t *head = checkpoint_room(k, 3 * sizeof *head);
+    int64_t genes = genes_to_put(c, c->columns.n_genes);
+    if (!head)
+        return;
+    head[0] = c->cautious;
+    head[1] = field->rank;
+    head[2] = c->sweeps_done;
+    checkpoint_put(k, "field", CHECKPOINT_LONG, 3, 1, head);
+    checkpoint_put(k, "field likelihood", CHECKPOINT_REAL, c->sweeps_done, 1, field->loglik);
+    checkpoint_put_rows(k, "field U", CHECKPOINT_REAL, sites_to_put(c), field->lanes, field->u);
+    checkpoint_put_keyed(k, "field V", genes, c->columns.gene, field->lanes, field->v);
+    checkpoint_put_keyed(k, "field pi", genes, c->columns.gene, field->n_components, field->pi);
+}
+
+enum { FIGURES = 4 }; /* of a corrected gene */
+
+static void readout_figures(const struct readout *r, double *figures[FIGURES])
+{
+    figures[0] = r->moved;
+    figures[1] = r->fit_loss;
+    figures[2] = r->moran_before;
+    figures[3] = r->moran_after;
+}
+
+static void put_columns(struct checkpoint *k, const struct correction *c, const char *name, const struct sparse_columns *columns)
+{
+    checkpoint_put_sparse(k, name, c->readout.genes_done, c->columns.gene, columns->start, c->columns.sites.first, columns->site,
+                          columns->value);
+}
+
+/* Collective: sums over genes so far are added up over the gene groups. */
+static status put_readout(struct checkpoint *k, const struct correction *c)
+{
+    const struct readout *r = &c->readout;
+    int64_t n = c->columns.sites.n_own, genes = r->genes_done;
+    struct exact *total = checkpoint_room(k, (size_t)n * sizeof *total);
+    double *rows = checkpoint_room(k, (size_t)(genes * FIGURES) * sizeof *rows), *figures[FIGURES];
+    status fault = agree(c->grid.comm, total && rows ? MONGE_OK : error_code());
+    if (fault)
+        return fault;
+    memcpy(total, r->site_total, (size_t)n * sizeof *total);
+    exact_allreduce(total, (int)n, c->grid.gene_comm);
+    readout_figures(r, figures);
+    for (int64_t g = 0; g < genes; g++)
+        for (int f = 0; f < FIGURES; f++)
+            rows[g * FIGURES + f] = figures[f][g];
+    checkpoint_put_rows(k, "spot totals", CHECKPOINT_LONG, sites_to_put(c), (int64_t)(sizeof *total / sizeof(int64_t)), total);
+    checkpoint_put_keyed(k, "genes", genes_to_put(c, genes), c->columns.gene, FIGURES, rows);
+    put_columns(k, c, "corrected", &r->counts);
+    if (r->keep_mean)
+        put_columns(k, c, "corrected mean", &r->mean);
+    return MONGE_OK;
+}
+
+/* A checkpoint_writer. */
+static status put_correction(struct checkpoint *k, void *context)
+{
+    const struct correction *c = context;
+    if (c->stage < STAGE_RECEIVING)
+        return MONGE_OK;
+    put_bytes(k, "kernel fit", &c->fit, sizeof c->fit);
+    put_bytes(k, "learned kernel", &c->learned, sizeof c->learned);
+    put_bytes(k, "capture", &c->capture, sizeof c->capture);
+    checkpoint_put_rows(k, "receiving factors", CHECKPOINT_REAL, sites_to_put(c), 1, c->e);
+    if (c->stage >= STAGE_CHOSEN)
+        put_choices(k, c);
+    if (c->field)
+        put_field(k, c);
+    return c->field && c->readout.site_total ? put_readout(k, c) : MONGE_OK;
+}
+
+status correct_safe_point(struct correction *c)
+{
+    return c ? checkpoint_safe_point(c->section->checkpoint, put_correction, c) : MONGE_OK;
+}
+
+/* What shows that a checkpoint was written after a stage. */
+static const char *const stage_items[] = {
+    [STAGE_RECEIVING] = "receiving factors", [STAGE_CHOSEN] = "choices", [STAGE_CHOSEN + 1] = "field"};
+
+status correct_stage_done(struct correction *c, enum correct_stage stage)
+{
+    c->stage = stage;
+    if (!checkpoint_holds(c->section->checkpoint, stage_items[stage + 1]))
+        checkpoint_caught_up(c->section->checkpoint);
+    return checkpoint_stage(c->section->checkpoint, put_correction, c);
+}
+
+status correct_sweep_done(void *context, int sweeps_done)
+{
+    struct correction *c = context;
+    if (c && c->field)
+        c->sweeps_done = sweeps_done;
+    return correct_safe_point(c);
+}
+
+status correct_round_done(const struct correct_fit *fit, status mine)
+{
+    if (!fit->run || !fit->run->section->checkpoint)
+        return mine;
+    mine = agree(fit->run->grid.comm, mine);
+    return mine ? mine : correct_safe_point(fit->run);
+}
+
+int64_t correct_rounds(const struct gene_counts *columns)
+{
+    int64_t rounds = columns->n_batches;
+    MPI_Allreduce(MPI_IN_PLACE, &rounds, 1, MPI_INT64_T, MPI_MAX, columns->grid->comm);
+    return rounds;
+}
+
+/* ---- getting ---- */
+
+static status get_bytes(struct checkpoint *k, const char *name, void *bytes, size_t n)
+{
+    return checkpoint_get(k, name, CHECKPOINT_BYTES, (int64_t)n, 1, bytes);
+}
+
+bool correct_holds(const struct correction *c, enum correct_stage stage)
+{
+    return checkpoint_holds(c->section->checkpoint, stage_items[stage]);
+}
+
+status correct_get_kernel(struct correction *c)
+{
+    struct checkpoint *k = c->section->checkpoint;
+    status fault = get_bytes(k, "kernel fit", &c->fit, sizeof c->fit);
+    return agree(c->grid.comm, fault ? fault : get_bytes(k, "learned kernel", &c->learned, sizeof c->learned));
+}
+
+status correct_get_receiving(struct correction *c)
+{
+    struct checkpoint *k = c->section->checkpoint;
+    const struct partition *sites = &c->columns.sites;
+    status fault = get_bytes(k, "capture", &c->capture, sizeof c->capture);
+    if (!fault)
+        fault = checkpoint_get_rows(k, "receiving factors", CHECKPOINT_REAL, sites->first, sites->n_own, 1, c->e);
+    return agree(c->grid.comm, fault);
+}
+
+status correct_get_choices(struct correction *c)
+{
+    struct checkpoint *k = c->section->checkpoint;
+    status fault = get_bytes(k, "choices", &c->selection, sizeof c->selection);
+    return agree(c->grid.comm, fault ? fault : get_bytes(k, "background check", &c->background, sizeof c->background));
+}
+
+/* Head of the stored field: cautious, rank, sweeps done. */
+static bool field_head(struct correction *c, int64_t head[3])
+{
+    struct checkpoint *k = c->section->checkpoint;
+    return checkpoint_holds(k, "field") && checkpoint_get(k, "field", CHECKPOINT_LONG, 3, 1, head) == MONGE_OK;
+}
+
+bool correct_was_cautious(struct correction *c)
+{
+    int64_t head[3];
+    return field_head(c, head) && head[0] != 0;
+}
+
+static status get_field(struct correction *c, const int64_t head[3], struct lowrank *field)
+{
+    struct checkpoint *k = c->section->checkpoint;
+    const struct gene_counts *columns = &c->columns;
+    field->loglik = malloc((size_t)(head[2] + 1) * sizeof *field->loglik);
+    if (!field->loglik)
+        return error_memory("log-likelihoods", 8.0 * (double)head[2]);
+    status fault = checkpoint_get(k, "field likelihood", CHECKPOINT_REAL, head[2], 1, field->loglik);
+    if (!fault)
+        fault = checkpoint_get_rows(k, "field U", CHECKPOINT_REAL, columns->sites.first, columns->sites.n_own, field->lanes, field->u);
+    if (!fault)
+        fault = checkpoint_get_keyed(k, "field V", columns->n_genes, columns->gene, field->lanes, field->v, NULL);
+    if (!fault)
+        fault = checkpoint_get_keyed(k, "field pi", columns->n_genes, columns->gene, field->n_components, field->pi, NULL);
+    return fault;
+}
+
+status correct_get_field(struct correction *c, const struct lowrank_options *options, struct lowrank *field, int *sweeps_done)
+{
+    int64_t head[3] = {0};
+    *sweeps_done = 0;
+    if (!field_head(c, head) || head[0] != c->cautious || head[1] != options->rank) {
+        checkpoint_caught_up(c->section->checkpoint);
+        return MONGE_OK;
+    }
+    status fault = lowrank_new(field, options, &c->kernel, &c->columns);
+    if (!fault)
+        fault = agree(c->grid.comm, get_field(c, head, field));
+    if (fault)
+        lowrank_free(field);
+    *sweeps_done = (int)head[2];
+    if (!checkpoint_holds(c->section->checkpoint, "genes"))
+        checkpoint_caught_up(c->section->checkpoint);
+    return fault;
+}
+
+static status get_columns(struct correction *c, const char *name, struct sparse_columns *columns)
+{
+    const struct partition *sites = &c->columns.sites;
+    columns->n = c->columns.n_genes;
+    status fault = checkpoint_get_sparse(c->section->checkpoint, name, c->columns.n_genes, c->columns.gene, sites->first,
+                                         sites->first + sites->n_own, columns->start, &columns->site, &columns->value);
+    columns->capacity = columns->start[columns->n];
+    return fault;
+}
+
+static status get_readout(struct correction *c)
+{
+    struct checkpoint *k = c->section->checkpoint;
+    struct readout *r = &c->readout;
+    const struct gene_counts *columns = &c->columns;
+    double *figures[FIGURES], *rows = malloc(((size_t)columns->n_genes * FIGURES + 1) * sizeof *rows);
+    r->stored = calloc((size_t)columns->n_genes + 1, sizeof *r->stored);
+    status fault = rows && r->stored ? MONGE_OK : error_memory("the readout", 32.0 * (double)columns->n_genes);
+    if (!fault)
+        fault = sparse_columns_new(&r->stored_counts, columns->n_genes);
+    if (!fault)
+        fault = sparse_columns_new(&r->stored_mean, columns->n_genes);
+    if (!fault)
+        fault = checkpoint_get_keyed(k, "genes", columns->n_genes, columns->gene, FIGURES, rows, r->stored);
+    readout_figures(r, figures);
+    for (int64_t g = 0; g < columns->n_genes && !fault; g++)
+        for (int f = 0; f < FIGURES && r->stored[g]; f++)
+            figures[f][g] = rows[g * FIGURES + f];
+    if (!fault)
+        fault = get_columns(c, "corrected", &r->stored_counts);
+    if (!fault && r->keep_mean)
+        fault = get_columns(c, "corrected mean", &r->stored_mean);
+    if (!fault && c->grid.gene_group == 0)
+        fault = checkpoint_get_rows(k, "spot totals", CHECKPOINT_LONG, columns->sites.first, columns->sites.n_own,
+                                    (int64_t)(sizeof *r->site_total / sizeof(int64_t)), r->site_total);
+    free(rows);
+    return fault;
+}
+
+status correct_get_readout(struct correction *c)
+{
+    int64_t head[3];
+    bool there = field_head(c, head) && head[0] == c->cautious && checkpoint_holds(c->section->checkpoint, "genes");
+    if (!there)
+        return MONGE_OK; /* correct_get_field has seen to the rest */
+    status fault = agree(c->grid.comm, get_readout(c));
+    if (!fault)
+        log_info("%lld genes had been corrected before", (long long)checkpoint_count(c->section->checkpoint, "genes"));
+    checkpoint_caught_up(c->section->checkpoint);
+    return fault;
+}
