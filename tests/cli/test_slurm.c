@@ -102,6 +102,13 @@ static void array_shares_an_atlas(void **state)
     scenario("array");
 }
 
+static void scaling_study_by_one_command(void **state)
+{
+    (void)state;
+    scratch_folder();
+    scenario("scaling");
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -109,6 +116,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(time_limit_requeues),
         cmocka_unit_test(cancelled_job_leaves_no_output),
         cmocka_unit_test(array_shares_an_atlas),
+        cmocka_unit_test(scaling_study_by_one_command),
     };
     SUITE(argc, argv, tests);
 }
