@@ -78,6 +78,8 @@ static void note_progress(const char *what, double part)
     write_record(led.name, led.record);
     if (code != MONGE_OK)
         error_set(code, "%s", kept);
+    else
+        error_clear();
 }
 
 static double seconds_since_1970(void)
@@ -413,11 +415,32 @@ static status make_folders(const struct atlas *atlas)
 
 static void announce(const struct atlas *atlas)
 {
-    int n = atlas->job->n_sections, done = 0;
-    for (int i = 0; i < n; i++)
+    int n = atlas->job->n_sections, done = 0, older = 0;
+    for (int i = 0; i < n; i++) {
         done += atlas->entries[i].settled;
+        older += atlas->entries[i].other_version;
+    }
     log_info("atlas: %d section%s to %s, %d done before; about %.0f s on %d ranks", n, n > 1 ? "s" : "", atlas->job->options.output_folder,
              done, atlas->seconds, atlas->ranks);
+    if (older)
+        log_info("atlas: %d of them by another version of monge; to have them made by this one, remove their outputs", older);
+}
+
+/* Local to rank 0. Everything that others may read before the first section begins. Of several jobs that start at once one writes the
+ * list. */
+static status prepare_folder(struct worker *worker)
+{
+    static const char list[] = "/list"; /* not the name of a section */
+    const struct atlas *atlas = worker->atlas;
+    bool mine = false;
+    if (make_folders(atlas) != MONGE_OK)
+        return error_code();
+    worker->claims = atlas_claims_open(atlas->control, true);
+    if (worker->claims < 0 || atlas_claim(worker->claims, atlas->control, list, &mine) != MONGE_OK)
+        return error_code();
+    status done = mine ? atlas_list_write(atlas) : MONGE_OK;
+    atlas_unclaim(worker->claims, list);
+    return done;
 }
 
 status atlas_run(MPI_Comm comm, const struct job *job)
@@ -427,15 +450,9 @@ status atlas_run(MPI_Comm comm, const struct job *job)
         return error_code();
     int rank;
     MPI_Comm_rank(comm, &rank);
-    status done = MONGE_OK;
-    if (rank == 0) {
-        announce(&atlas);
-        done = make_folders(&atlas);
-        if (done == MONGE_OK)
-            done = atlas_list_write(&atlas);
-    }
-    done = agree(comm, done);
     struct worker worker = {.atlas = &atlas, .claims = -1, .root = rank == 0};
+    announce(&atlas);
+    status done = agree(comm, rank == 0 ? prepare_folder(&worker) : MONGE_OK);
     struct guard guard;
     guard_open(&guard, comm);
     signals_defer(); /* a request to stop is met between sections, and at the safe points inside them */
