@@ -3,10 +3,10 @@
  *   rmse      root mean square of corrected - truth; rmse_raw: of raw - truth; their quotient is the ratio (< 1: improved)
  *   kl        KL(truth || corrected), both + 1e-3, then scaled to sum 1; kl_raw
  *   moran     Moran's I over tissue: corrected, raw, truth
- *   returned  share of the corrected counts that lie in tissue (whole slide)
+ *   returned  share of the corrected (raw) counts that lie in tissue (whole slide)
  *   total_error  |sum corrected - T| / T (whole slide)
  *
- * Judge by ratio and kl; smoothing raises Moran's I. */
+ * and, from whole_score.h, NaN where not given: auc, l2fc, sw1. Judge by ratio and kl; smoothing raises Moran's I and AUC. */
 #ifndef MONGE_SCORE_CORRECTION_H
 #define MONGE_SCORE_CORRECTION_H
 
@@ -16,8 +16,11 @@ struct gene_score {
     double rmse, rmse_raw;
     double kl, kl_raw;
     double moran, moran_raw, moran_truth;
-    double returned;
+    double returned, returned_raw;
     double total_error;
+    double auc, auc_raw, auc_truth;
+    double l2fc, l2fc_raw, l2fc_truth;
+    double sw1, sw1_raw;
 };
 enum { GENE_SCORE_WIDTH = sizeof(struct gene_score) / sizeof(double) }; /* for gene_counts_gather */
 
@@ -29,8 +32,11 @@ struct correction_score {
     double improved; /* share of genes with ratio < 1 */
     double kl, kl_raw;
     double moran, moran_raw, moran_truth;
-    double returned;    /* mean */
-    double total_error; /* largest */
+    double returned, returned_raw;
+    double total_error;             /* largest */
+    double auc, auc_raw, auc_truth; /* these: over genes that have one */
+    double l2fc, l2fc_raw, l2fc_truth;
+    double sw1, sw1_raw;
 };
 
 /* Collective over tissue->sites->comm. truth, raw, corrected: own sites x lanes (truth 0 outside tissue); tissue: a moran_graph over

@@ -48,12 +48,13 @@ struct section {
     char *counts_name;        /* "X", "layers/raw", "raw/X", "outs/raw_feature_bc_matrix.h5" */
     int64_t n_spots, n_genes; /* rows and columns of the input */
     struct slide slide;
-    struct partition sites;    /* over comm */
-    struct sparse_rows counts; /* own sites (rows without a spot are empty) x genes */
-    struct sparse_rows truth;  /* of a simulated section (layers/truth): likewise; n_rows 0: unknown */
-    double truth_scale;        /* share of the true counts that was captured on average */
-    char **gene_name;          /* n_genes: var index */
-    char **gene_id;            /* n_genes or NULL */
+    struct partition sites;         /* over comm */
+    struct sparse_rows counts;      /* own sites (rows without a spot are empty) x genes */
+    struct sparse_rows truth;       /* of a simulated section (layers/truth): likewise; n_rows 0: unknown */
+    double truth_scale;             /* share of the true counts that was captured on average */
+    double *domain, *marker_domain; /* likewise: of own sites (-1: none) and of genes (-1: no marker); both or neither */
+    char **gene_name;               /* n_genes: var index */
+    char **gene_id;                 /* n_genes or NULL */
     char **spot_name; /* section_file_rows of this rank, in file order: outs/ input; NULL: the input file has them, or none are given */
     double *spatial_x, *spatial_y; /* n_sites, coordinates as in the input (obsm/spatial), replicated; NULL if absent */
     struct slide_image image;

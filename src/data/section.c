@@ -57,6 +57,8 @@ void section_free(struct section *section)
     free(section->image.pixel);
     sparse_rows_free(&section->counts);
     sparse_rows_free(&section->truth);
+    free(section->domain);
+    free(section->marker_domain);
     partition_free(&section->sites);
     slide_free(&section->slide);
     memset(section, 0, sizeof *section);

@@ -8,6 +8,7 @@
 
 #include "h5_util.h"
 #include "input.h"
+#include "monge/record.h"
 #include "names.h"
 
 /* --- columns of a dataframe -------------------------------------------------------------------------------------------- */
@@ -382,6 +383,18 @@ static status find_counts(struct input *input, hid_t file)
     return s;
 }
 
+/* Columns of single numbers of the length expected; NULL otherwise. */
+static double *find_numbers(hid_t file, const char *name, int64_t n)
+{
+    const struct record record = {file};
+    int64_t dims[2];
+    double *values = record_reals(&record, name, dims);
+    if (values && dims[0] == n && dims[1] == 1)
+        return values;
+    free(values);
+    return NULL;
+}
+
 /* A section that monge simulated carries its truth, which steps use to say how well they did. */
 static status find_truth(struct input *input, hid_t file)
 {
@@ -397,6 +410,15 @@ static status find_truth(struct input *input, hid_t file)
     }
     if (s == MONGE_OK && (input->truth.n_rows != input->n_spots || input->truth.n_cols != input->n_genes))
         input->truth.n_rows = 0; /* counts were taken from elsewhere than X */
+    if (s == MONGE_OK && input->truth.n_rows) {
+        input->domain = find_numbers(file, "obs/domain", input->n_spots);
+        input->marker_domain = find_numbers(file, "var/marker_domain", input->n_genes);
+        if (!input->domain || !input->marker_domain) {
+            free(input->domain);
+            free(input->marker_domain);
+            input->domain = input->marker_domain = NULL;
+        }
+    }
     free(scale);
     return s;
 }

@@ -37,6 +37,8 @@ void input_free(struct input *input)
     free(input->y);
     free(input->image.pixel);
     free(input->column_map);
+    free(input->domain);
+    free(input->marker_domain);
     memset(input, 0, sizeof *input);
 }
 
@@ -131,6 +133,7 @@ status input_share(struct input *input, MPI_Comm comm)
         input->gene_name = input->gene_id = input->spot_name = NULL;
         input->image.pixel = NULL;
         input->column_map = NULL;
+        input->domain = input->marker_domain = NULL;
     }
     size_t n = (size_t)input->n_spots;
     struct slide_image *image = &input->image;
@@ -142,6 +145,8 @@ status input_share(struct input *input, MPI_Comm comm)
                   {(void **)&input->array_col, n * sizeof(int32_t)},
                   {(void **)&input->x, n * sizeof(double)},
                   {(void **)&input->y, n * sizeof(double)},
+                  {(void **)&input->domain, n * sizeof(double)},
+                  {(void **)&input->marker_domain, (size_t)input->n_genes * sizeof(double)},
                   {(void **)&input->column_map, (size_t)input->matrix.n_cols * sizeof(int32_t)},
                   {(void **)&image->pixel, (size_t)image->height * (size_t)image->width * (size_t)image->channels * sizeof(float)}};
     status s = MONGE_OK;
@@ -292,6 +297,23 @@ static status take_names(struct section *section, struct input *input)
     return MONGE_OK;
 }
 
+/* The domains of a simulated section: own sites, and the genes that mark them. */
+static status take_domains(struct section *section, struct input *input)
+{
+    if (!input->domain)
+        return MONGE_OK;
+    section->marker_domain = input->marker_domain;
+    input->marker_domain = NULL;
+    section->domain = malloc((size_t)(section->sites.n_own + 1) * sizeof *section->domain);
+    if (!section->domain)
+        return error_memory("domains", 8.0 * (double)section->sites.n_own);
+    for (int64_t i = 0; i < section->sites.n_own; i++) {
+        int64_t spot = section->slide.spot[section->sites.first + i];
+        section->domain[i] = spot >= 0 ? input->domain[spot] : -1.0;
+    }
+    return MONGE_OK;
+}
+
 status section_from_input(struct section *section, MPI_Comm comm, struct input *input, struct sparse_rows *counts,
                           struct sparse_rows *truth, enum holes holes)
 {
@@ -304,6 +326,8 @@ status section_from_input(struct section *section, MPI_Comm comm, struct input *
         s = place_spots(section, input, holes);
     if (s == MONGE_OK)
         s = add_scale_factors(section, input);
+    if (s == MONGE_OK)
+        s = take_domains(section, input);
     s = agree(comm, s);
     struct row_order order = {0};
     if (s == MONGE_OK)

@@ -17,13 +17,14 @@ struct input {
     char **gene_name, **gene_id;    /* n_genes; gene_id may be NULL */
     char **spot_name;               /* n_spots, where the output has to write them; else NULL */
     struct slide_image image;
-    double pitch_um;        /* NAN: 100 on a hexagonal lattice, else unknown */
-    struct matrix matrix;   /* its rows are the first rows of the input; further ones (spots without a barcode) are empty */
-    int32_t *column_map;    /* matrix.n_cols or NULL */
-    struct matrix truth;    /* layers/truth of a simulated section; n_rows 0: none */
-    double truth_scale;     /* its mean capture efficiency */
-    char library[512];      /* key of uns/spatial; "" if none */
-    double scale_factor[4]; /* SCALE_FACTORS of the library, NAN if absent */
+    double pitch_um;                /* NAN: 100 on a hexagonal lattice, else unknown */
+    struct matrix matrix;           /* its rows are the first rows of the input; further ones (spots without a barcode) are empty */
+    int32_t *column_map;            /* matrix.n_cols or NULL */
+    struct matrix truth;            /* layers/truth of a simulated section; n_rows 0: none */
+    double truth_scale;             /* its mean capture efficiency */
+    double *domain, *marker_domain; /* n_spots, n_genes: its domains and their marker genes; NULL: none */
+    char library[512];              /* key of uns/spatial; "" if none */
+    double scale_factor[4];         /* SCALE_FACTORS of the library, NAN if absent */
 };
 
 enum { SPOT_DIAMETER, FIDUCIAL_DIAMETER, HIRES_SCALE, LOWRES_SCALE, N_SCALE_FACTORS };

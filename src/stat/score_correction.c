@@ -2,6 +2,7 @@
 #include "monge/score_correction.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,7 +64,7 @@ static status score_all(const struct moran_graph *tissue, int lanes, const doubl
         st = moran_index(tissue, lanes, truth, moran + 2 * lanes);
     for (int g = 0; g < lanes && !st; g++) {
         const double *s = sum + g * N_SUMS, n = (double)tissue->n;
-        double in_tissue = s[CORRECTED] - n * kl_floor;
+        double in_tissue = s[CORRECTED] - n * kl_floor, in_tissue_raw = s[RAW] - n * kl_floor;
         score[g] =
             (struct gene_score){.rmse = sqrt(s[SQUARE] / n),
                                 .rmse_raw = sqrt(s[SQUARE_RAW] / n),
@@ -73,6 +74,15 @@ static status score_all(const struct moran_graph *tissue, int lanes, const doubl
                                 .moran_raw = moran[lanes + g],
                                 .moran_truth = moran[2 * lanes + g],
                                 .returned = s[CORRECTED_ALL] > 0.0 ? in_tissue / s[CORRECTED_ALL] : 1.0,
+                                .returned_raw = s[RAW_ALL] > 0.0 ? in_tissue_raw / s[RAW_ALL] : 1.0,
+                                .auc = NAN,
+                                .auc_raw = NAN,
+                                .auc_truth = NAN,
+                                .l2fc = NAN,
+                                .l2fc_raw = NAN,
+                                .l2fc_truth = NAN,
+                                .sw1 = NAN,
+                                .sw1_raw = NAN,
                                 .total_error = s[RAW_ALL] > 0.0 ? fabs(s[CORRECTED_ALL] - s[RAW_ALL]) / s[RAW_ALL] : s[CORRECTED_ALL]};
     }
     return st;
@@ -91,6 +101,19 @@ status score_genes(const struct moran_graph *tissue, int lanes, const double *tr
     return st;
 }
 
+/* Mean of a member over the genes that have it; NaN if none has. */
+static double mean_given(int64_t n_genes, const struct gene_score *genes, size_t member)
+{
+    double sum = 0.0;
+    int64_t given = 0;
+    for (int64_t g = 0; g < n_genes; g++) {
+        double value = *(const double *)((const char *)&genes[g] + member);
+        sum += isnan(value) ? 0.0 : value;
+        given += !isnan(value);
+    }
+    return given ? sum / (double)given : NAN;
+}
+
 void score_summarise(int64_t n_genes, const struct gene_score *genes, struct correction_score *score)
 {
     int64_t compared = 0;
@@ -106,6 +129,7 @@ void score_summarise(int64_t n_genes, const struct gene_score *genes, struct cor
         score->moran_raw += share * one->moran_raw;
         score->moran_truth += share * one->moran_truth;
         score->returned += share * one->returned;
+        score->returned_raw += share * one->returned_raw;
         score->total_error = fmax(score->total_error, one->total_error);
         if (one->rmse_raw > 0.0) {
             compared++;
@@ -115,4 +139,12 @@ void score_summarise(int64_t n_genes, const struct gene_score *genes, struct cor
     }
     score->ratio = compared ? score->ratio / (double)compared : NAN;
     score->improved = compared ? score->improved / (double)compared : NAN;
+    score->auc = mean_given(n_genes, genes, offsetof(struct gene_score, auc));
+    score->auc_raw = mean_given(n_genes, genes, offsetof(struct gene_score, auc_raw));
+    score->auc_truth = mean_given(n_genes, genes, offsetof(struct gene_score, auc_truth));
+    score->l2fc = mean_given(n_genes, genes, offsetof(struct gene_score, l2fc));
+    score->l2fc_raw = mean_given(n_genes, genes, offsetof(struct gene_score, l2fc_raw));
+    score->l2fc_truth = mean_given(n_genes, genes, offsetof(struct gene_score, l2fc_truth));
+    score->sw1 = mean_given(n_genes, genes, offsetof(struct gene_score, sw1));
+    score->sw1_raw = mean_given(n_genes, genes, offsetof(struct gene_score, sw1_raw));
 }

@@ -11,6 +11,7 @@
 #include "monge/log.h"
 #include "monge/raster.h"
 #include "monge/score_correction.h"
+#include "monge/whole_score.h"
 
 enum { LANES = GENE_LANES, FIELDS = 4 };
 enum { TRUTH, RAW, COUNTS, MEAN };
@@ -56,6 +57,15 @@ bool correct_truth_known(const struct section *section)
     return known;
 }
 
+/* Its domains and their marker genes, likewise; NULL: none. */
+static void known_domains(const struct section *section, const double **domain, const double **marker_domain)
+{
+    const struct result *of_spots = section_result(section, "obs/domain"), *of_genes = section_result(section, "var/marker_domain");
+    bool made = section_result(section, "layers/truth") && of_spots && of_genes;
+    *domain = made ? of_spots->number : section->domain;
+    *marker_domain = made ? of_genes->number : section->marker_domain;
+}
+
 static status scorer_new(struct scorer *s, const struct section *section)
 {
     const struct result *mean = section_result(section, "layers/corrected_mean");
@@ -81,23 +91,35 @@ static status scorer_new(struct scorer *s, const struct section *section)
 static status score_all(const struct correction *c, struct scorer *s, const double *corrected, struct gene_score *counts,
                         struct gene_score *mean, int64_t *n)
 {
+    const struct section *section = c->section;
+    const double *domain, *marker_domain;
     struct moran_graph graph;
-    status fault = moran_graph_new(&graph, &c->section->slide, &c->section->sites, true);
+    struct whole_score whole = {0};
+    known_domains(section, &domain, &marker_domain);
+    status fault = moran_graph_new(&graph, &section->slide, &section->sites, true);
+    if (!fault)
+        fault = whole_score_new(&whole, &section->slide, &section->sites, LANES, section->n_genes, domain, marker_domain);
     *n = 0;
-    for (int64_t first = 0; first < c->section->n_genes && !fault; first += LANES) {
+    for (int64_t first = 0; first < section->n_genes && !fault; first += LANES) {
         struct gene_score batch[2][LANES];
         for (int k = 0; k < FIELDS; k++)
             if (s->rows[k])
                 lay_out(s->rows[k], s->cursor[k], first, s->scale[k], s->field[k]);
-        fault = score_genes(&graph, LANES, s->field[TRUTH], s->field[RAW], s->field[COUNTS], batch[0]);
-        if (!fault && s->rows[MEAN])
-            fault = score_genes(&graph, LANES, s->field[TRUTH], s->field[RAW], s->field[MEAN], batch[1]);
-        for (int64_t g = first; g < first + LANES && g < c->section->n_genes && !fault; g++)
+        for (int k = COUNTS; k <= MEAN && !fault; k++) {
+            if (!s->rows[k])
+                continue;
+            struct gene_score *score = batch[k - COUNTS];
+            fault = score_genes(&graph, LANES, s->field[TRUTH], s->field[RAW], s->field[k], score);
+            if (!fault)
+                whole_score_genes(&whole, first, LANES, s->field[TRUTH], s->field[RAW], s->field[k], score);
+        }
+        for (int64_t g = first; g < first + LANES && g < section->n_genes && !fault; g++)
             if (corrected[g] > 0.0) {
                 counts[*n] = batch[0][g - first];
                 mean[(*n)++] = batch[1][g - first];
             }
     }
+    whole_score_free(&whole);
     moran_graph_free(&graph);
     return fault;
 }
@@ -114,8 +136,19 @@ static status add_score(struct section *section, const char *layer, const struct
                    {"kl", score->kl},
                    {"kl_raw", score->kl_raw},
                    {"returned", score->returned},
+                   {"returned_raw", score->returned_raw},
                    {"total_error", score->total_error},
-                   {"moran_truth", score->moran_truth}};
+                   {"moran", score->moran},
+                   {"moran_raw", score->moran_raw},
+                   {"moran_truth", score->moran_truth},
+                   {"auc", score->auc},
+                   {"auc_raw", score->auc_raw},
+                   {"auc_truth", score->auc_truth},
+                   {"l2fc", score->l2fc},
+                   {"l2fc_raw", score->l2fc_raw},
+                   {"l2fc_truth", score->l2fc_truth},
+                   {"sw1", score->sw1},
+                   {"sw1_raw", score->sw1_raw}};
     status fault = MONGE_OK;
     for (size_t k = 0; k < sizeof figures / sizeof figures[0] && !fault; k++) {
         char path[96];
@@ -124,6 +157,11 @@ static status add_score(struct section *section, const char *layer, const struct
     }
     log_info("accuracy against the truth, %s: RMSE ratio %.3f, genes improved %.1f %%, KL %.3f (raw %.3f), RMSE %.4f counts (raw %.4f)",
              layer, score->ratio, 100.0 * score->improved, score->kl, score->kl_raw, score->rmse, score->rmse_raw);
+    log_info("  sliced W1 %.3f pitches (raw %.3f), Moran's I %.3f (raw %.3f, truth %.3f), in tissue %.4f (raw %.4f)", score->sw1,
+             score->sw1_raw, score->moran, score->moran_raw, score->moran_truth, score->returned, score->returned_raw);
+    if (!isnan(score->auc))
+        log_info("  markers: AUC %.3f (raw %.3f, truth %.3f), log2 fold change %.2f (raw %.2f, truth %.2f)", score->auc, score->auc_raw,
+                 score->auc_truth, score->l2fc, score->l2fc_raw, score->l2fc_truth);
     return fault;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "monge/plot.h"
+#include "monge/whole_score.h"
 #include "report_parts.h"
 
 enum { LANES = 32 };
@@ -35,8 +36,12 @@ static status score_genes_of(const struct report_data *data, struct gene_score *
     int64_t *next = malloc(3 * (size_t)(sites + 1) * sizeof *next);
     double *field = malloc(3 * (size_t)(sites + 1) * LANES * sizeof *field);
     struct moran_graph graph = {0};
+    struct whole_score whole = {0};
     status done = next && field ? moran_graph_new(&graph, &data->section.slide, &data->section.sites, true)
                                 : error_memory("the accuracy table", 800.0 * (double)sites);
+    if (done == MONGE_OK)
+        done = whole_score_new(&whole, &data->section.slide, &data->section.sites, LANES, data->section.n_genes, data->section.domain,
+                               data->section.marker_domain);
     for (int m = 0; m < 3 && done == MONGE_OK; m++) {
         readers[m] = (struct reader){rows[m], next + m * sites};
         memcpy(readers[m].next, rows[m]->start, (size_t)sites * sizeof *next);
@@ -50,7 +55,10 @@ static status score_genes_of(const struct report_data *data, struct gene_score *
             fill_lanes(&readers[m], first, lanes, factor[m], fields[m]);
         }
         done = score_genes(&graph, lanes, fields[0], fields[1], fields[2], score + first);
+        if (done == MONGE_OK)
+            whole_score_genes(&whole, first, lanes, fields[0], fields[1], fields[2], score + first);
     }
+    whole_score_free(&whole);
     moran_graph_free(&graph);
     free(next);
     free(field);
@@ -86,7 +94,12 @@ static void accuracy_table(struct text *page, const struct correction_score *s)
     accuracy_row(page, "share of genes improved", "%.3f", NAN, s->improved, NAN);
     accuracy_row(page, "KL divergence from the truth (mean over genes)", "%.3f", s->kl_raw, s->kl, 0.0);
     accuracy_row(page, "Moran&#39;s I in tissue (smoothing raises it)", "%.3f", s->moran_raw, s->moran, s->moran_truth);
-    accuracy_row(page, "share of counts in tissue (mean over genes)", "%.4f", NAN, s->returned, 1.0);
+    if (!isnan(s->auc)) {
+        accuracy_row(page, "AUC of markers for their domain (above the truth: smoothing)", "%.3f", s->auc_raw, s->auc, s->auc_truth);
+        accuracy_row(page, "log2 fold change of markers, in their domain over outside", "%.2f", s->l2fc_raw, s->l2fc, s->l2fc_truth);
+    }
+    accuracy_row(page, "sliced Wasserstein distance to the truth, pitches", "%.3f", s->sw1_raw, s->sw1, 0.0);
+    accuracy_row(page, "share of counts in tissue (mean over genes)", "%.4f", s->returned_raw, s->returned, 1.0);
     accuracy_row(page, "largest relative error of a gene&#39;s total", "%.1e", NAN, s->total_error, NAN);
     text_add(page, "</table></div>\n");
 }
@@ -108,6 +121,11 @@ void report_accuracy(struct text *page, const struct report_data *data)
 static void line(const char *what, const char *figure)
 {
     printf("  %-52s %s\n", what, figure);
+}
+
+static void accuracy_figures(char *text, size_t size, const char *format, double raw, double corrected, double truth)
+{
+    snprintf(text, size, "%s -> %s  (truth %s)", shown(format, raw), shown(format, corrected), shown(format, truth));
 }
 
 /* the slowest rank of every phase; NAN if there is no record */
@@ -149,6 +167,16 @@ void report_summary(const struct report_data *data)
     line("KL divergence from the truth, seen -> corrected", text);
     snprintf(text, sizeof text, "%s %%", shown("%.1f", 100.0 * s->improved));
     line("genes improved", text);
+    if (!isnan(s->auc)) {
+        accuracy_figures(text, sizeof text, "%.3f", s->auc_raw, s->auc, s->auc_truth);
+        line("AUC of marker genes, seen -> corrected", text);
+        accuracy_figures(text, sizeof text, "%.2f", s->l2fc_raw, s->l2fc, s->l2fc_truth);
+        line("log2 fold change of marker genes", text);
+    }
+    snprintf(text, sizeof text, "%s -> %s pitches", shown("%.3f", s->sw1_raw), shown("%.3f", s->sw1));
+    line("sliced Wasserstein distance to the truth", text);
+    accuracy_figures(text, sizeof text, "%.3f", s->moran_raw, s->moran, s->moran_truth);
+    line("Moran's I in tissue", text);
     snprintf(text, sizeof text, "%s  (%s %%)", shown_count(data->molecules_out),
              shown("%.1f", 100.0 * data->molecules_out / fmax(data->molecules, 1.0)));
     line("UMIs returned from background to tissue", text);

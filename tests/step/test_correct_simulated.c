@@ -25,7 +25,8 @@ struct kind {
 };
 
 struct figures {
-    double ratio, ratio_integers, improved, improved_integers, kl, kl_raw, rmse, total_error, beta, raw_total_error;
+    double ratio, ratio_integers, improved, improved_integers, kl, kl_raw, rmse, total_error, beta;
+    double auc, sw1, sw1_raw;
 };
 
 static double recorded(const struct section *section, const char *name)
@@ -65,7 +66,12 @@ static struct figures run_one(const struct kind *kind, int seed)
                               .kl_raw = recorded(&section, "accuracy/corrected_mean/kl_raw"),
                               .rmse = recorded(&section, "accuracy/corrected_mean/rmse"),
                               .total_error = recorded(&section, "accuracy/corrected/total_error"),
+                              .auc = recorded(&section, "accuracy/corrected_mean/auc"),
+                              .sw1 = recorded(&section, "accuracy/corrected_mean/sw1"),
+                              .sw1_raw = recorded(&section, "accuracy/corrected_mean/sw1_raw"),
                               .beta = recorded(&section, "kernel/beta") / recorded(&section, "kernel/beta_factor")};
+    assert_int_equal(isnan(f.auc), !simulate.domains); /* markers are of domains */
+    assert_true(simulate.null || f.sw1 < f.sw1_raw);
     options_free(&simulate_options, &simulate);
     options_free(&correct_options, &correct);
     section_free(&section);

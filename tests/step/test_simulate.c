@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../../src/step/simulate_parts.h"
+#include "monge/section_io.h"
 #include "support/suite.h"
 
 static struct simulate_options defaults(void)
@@ -355,6 +356,37 @@ static void genes_differ_where_asked(void **state)
     assert_true(fabs(beta[0]) < 0.04 && fabs(sqrt(beta[1] - beta[0] * beta[0]) - 0.5) < 0.03);
 }
 
+/* ---- what a file keeps ---- */
+
+static void truth_and_domains_come_back_from_a_file(void **state)
+{
+    (void)state;
+    struct simulate_options options = defaults();
+    options.rows = 20;
+    options.cols = 24;
+    options.genes = 24;
+    struct section made, seen;
+    char path[512];
+    snprintf(path, sizeof path, "%s/simulated.h5ad", scratch_folder());
+    simulate(&made, MPI_COMM_WORLD, &options);
+    const struct read_options how = {.holes = HOLES_FILL};
+    if (section_write(&made, path) != MONGE_OK || section_read(&seen, MPI_COMM_WORLD, path, &how) != MONGE_OK)
+        fail_msg("%s", error_message());
+    same_rows(&seen.truth, truth_of(&made), 0);
+    assert_true(seen.truth_scale == *section_result(&made, "uns/monge/simulate/mean_efficiency")->number);
+    const double *domain = section_result(&made, "obs/domain")->number;
+    for (int64_t i = 0; i < made.sites.n_own; i++) {
+        assert_true(seen.domain[i] == domain[i]);
+        assert_int_equal(domain[i] >= 0.0, made.slide.kind[made.sites.first + i] == SITE_TISSUE);
+    }
+    for (int64_t g = 0; g < made.n_genes; g++) {
+        assert_true(seen.marker_domain[g] == section_result(&made, "var/marker_domain")->number[g]);
+        assert_int_equal(seen.marker_domain[g] >= 0.0, sim_gene_draw(&options, g).kind == GENE_MARKER);
+    }
+    section_free(&made);
+    section_free(&seen);
+}
+
 static void impossible_options_are_refused(void **state)
 {
     (void)state;
@@ -379,6 +411,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(molecules_spread_by_the_kernel),
         cmocka_unit_test(capture_noise_keeps_the_stated_share),
         cmocka_unit_test(genes_differ_where_asked),
+        cmocka_unit_test(truth_and_domains_come_back_from_a_file),
         cmocka_unit_test(impossible_options_are_refused),
     };
     SUITE(argc, argv, tests);
