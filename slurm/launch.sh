@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What every batch script of monge does (read by section.sbatch and atlas.sbatch; written into the scripts of `monge submit`):
 # sets the environment, starts the program on all ranks, and puts the job back into the queue when its time ends before its work.
 # docs/slurm.md explains it line by line.

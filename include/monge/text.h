@@ -25,7 +25,8 @@ char *text_copy(const char *chars);
 /* The content of a small text file (malloc'd; the caller's), or NULL if it cannot be read. */
 char *text_load(const char *path);
 
-/* Writes a small text file: complete or not at all, under a temporary name beside it that is then renamed. */
+/* Writes a small text file: complete or not at all, under a temporary name beside it that is then renamed (fixed: a rerun
+ * replaces what a killed process left; one writer at a time). */
 status text_save(const char *path, const char *chars);
 
 /* Adds `chars` broken at spaces into lines of at most `width` columns that begin with `indent` spaces; the first line begins at

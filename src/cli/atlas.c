@@ -20,6 +20,8 @@
 #include "monge/agree.h"
 #include "monge/guard.h"
 #include "monge/log.h"
+#include "monge/safe_point.h"
+#include "monge/signals.h"
 #include "monge/tempfile.h"
 
 /* ---- the section that this rank leads ---- */
@@ -29,31 +31,55 @@ static struct {
     const struct atlas *atlas;
     const char *name;
     struct atlas_record *record;
-    double written;
+    const char *step;
+    double began, written;
+    int writings;
 } led;
-static const double RECORD_INTERVAL = 10.0; /* seconds between two writings of one record */
+/* Seconds between two writings of one record; a phase that begins may be written at once as long as it is that seldom on average, and the
+ * first few times anyway. */
+static const double RECORD_INTERVAL = 5.0;
+enum { WRITINGS_AT_ONCE = 20 };
 
 static void write_record(const char *name, const struct atlas_record *record)
 {
     if (atlas_record_write(led.atlas->control, name, record) != MONGE_OK)
         log_warn("the state of %s is not recorded: %s", name, error_message());
     led.written = wall_seconds();
+    led.writings++;
+}
+
+/* A phase that is called like a step is that step's beginning (pipeline.c). */
+static void note_step(const char *phase)
+{
+    const struct job *job = led.atlas->job;
+    for (int i = 0; i < job->n_steps; i++)
+        if (!strcmp(phase, verb_name(job->steps[i].verb)))
+            led.step = phase;
 }
 
 static void note_progress(const char *what, double part)
 {
-    if (wall_seconds() - led.written < RECORD_INTERVAL)
+    if (part == 0.0)
+        note_step(what);
+    double now = wall_seconds();
+    bool due = now - led.written >= RECORD_INTERVAL, seldom = led.writings < WRITINGS_AT_ONCE + (now - led.began) / RECORD_INTERVAL;
+    if (!due && !(part == 0.0 && seldom))
         return;
+    bool inside = led.step && strcmp(led.step, what) != 0;
+    struct text at = {0};
+    text_add(&at, "%s%s%.60s", inside ? led.step : "", inside ? ": " : "", what);
     if (part > 0.0)
-        snprintf(led.record->at, sizeof led.record->at, "%.100s, %.0f %%", what, 100.0 * part);
-    else
-        snprintf(led.record->at, sizeof led.record->at, "%.100s", what);
+        text_add(&at, ", %.0f %%", 100.0 * part);
+    snprintf(led.record->at, sizeof led.record->at, "%s", at.chars ? at.chars : "");
+    text_free(&at);
     char kept[2048]; /* this runs in the midst of a step, whose error record must stay */
     status code = error_code();
     snprintf(kept, sizeof kept, "%s", error_message());
     write_record(led.name, led.record);
     if (code != MONGE_OK)
         error_set(code, "%s", kept);
+    else
+        error_clear();
 }
 
 static double seconds_since_1970(void)
@@ -77,6 +103,9 @@ static void begin_record(const struct atlas *atlas, int i, int ranks, struct atl
     led.atlas = atlas;
     led.name = atlas->job->sections[i].name;
     led.record = record;
+    led.step = NULL;
+    led.writings = 0;
+    led.began = wall_seconds();
     write_record(led.name, record);
     log_watch(note_progress);
 }
@@ -236,7 +265,6 @@ static void process(struct worker *worker, struct group *group, int i)
         atlas_unclaim(worker->claims, section->name);
     }
     atlas->entries[i].settled = true;
-    worker->stopped = done == MONGE_TRY_AGAIN;
     log_name(worker->root, NULL);
 }
 
@@ -250,14 +278,16 @@ static status work(struct worker *worker, MPI_Comm comm)
     status done;
     for (;;) {
         int taken = -1;
-        if ((done = take(worker, &group, &taken)) != MONGE_OK)
+        worker->stopped = safe_point(group.comm, false) == SAFE_STOP;
+        done = worker->stopped ? MONGE_OK : take(worker, &group, &taken);
+        if (done != MONGE_OK)
             break;
         if (taken >= 0)
             process(worker, &group, taken);
-        if (worker->stopped || (taken < 0 && group.size == 1))
-            break;
-        if (taken < 0)
+        else if (!worker->stopped && group.size > 1)
             group_halve(&group);
+        else
+            break;
     }
     group_close(&group);
     return done;
@@ -317,8 +347,8 @@ static void fill_lines(struct atlas_line *lines, const struct worker *worker, ch
     }
 }
 
-/* Local to rank 0. */
-static status judge(const struct atlas_line *lines, int n, const char *folder)
+/* Local to rank 0. stopped: some group was. */
+static status judge(const struct atlas_line *lines, int n, const char *folder, bool stopped)
 {
     int count[5] = {0}, failed_here = 0, first = -1;
     for (int i = 0; i < n; i++) {
@@ -326,7 +356,7 @@ static status judge(const struct atlas_line *lines, int n, const char *folder)
         if (lines[i].state == ATLAS_FAILED && lines[i].here && failed_here++ == 0)
             first = i;
     }
-    if (count[ATLAS_STOPPED])
+    if (count[ATLAS_STOPPED] || (stopped && count[ATLAS_WAITING]))
         return error_set(MONGE_TRY_AGAIN, "stopped; %d of %d sections in %s are done; run the same job again to go on", count[ATLAS_DONE],
                          n, folder);
     if (failed_here)
@@ -352,9 +382,10 @@ static void tell_idling(MPI_Comm comm, double idle, double whole)
 static status conclude(struct worker *worker, MPI_Comm comm)
 {
     const struct job *job = worker->atlas->job;
-    int rank;
+    int rank, stopped = worker->stopped;
     char *outcomes;
     MPI_Comm_rank(comm, &rank);
+    MPI_Allreduce(MPI_IN_PLACE, &stopped, 1, MPI_INT, MPI_MAX, comm);
     status done = gather_texts(comm, &worker->outcomes, &outcomes);
     struct atlas_line *lines = calloc((size_t)job->n_sections, sizeof *lines);
     if (done == MONGE_OK)
@@ -362,7 +393,7 @@ static status conclude(struct worker *worker, MPI_Comm comm)
     if (done == MONGE_OK && rank == 0) {
         fill_lines(lines, worker, outcomes);
         atlas_print_summary(lines, job->n_sections);
-        done = judge(lines, job->n_sections, job->options.output_folder);
+        done = judge(lines, job->n_sections, job->options.output_folder, stopped);
     }
     free(lines);
     free(outcomes);
@@ -384,11 +415,32 @@ static status make_folders(const struct atlas *atlas)
 
 static void announce(const struct atlas *atlas)
 {
-    int n = atlas->job->n_sections, done = 0;
-    for (int i = 0; i < n; i++)
+    int n = atlas->job->n_sections, done = 0, older = 0;
+    for (int i = 0; i < n; i++) {
         done += atlas->entries[i].settled;
+        older += atlas->entries[i].other_version;
+    }
     log_info("atlas: %d section%s to %s, %d done before; about %.0f s on %d ranks", n, n > 1 ? "s" : "", atlas->job->options.output_folder,
              done, atlas->seconds, atlas->ranks);
+    if (older)
+        log_info("atlas: %d of them by another version of monge; to have them made by this one, remove their outputs", older);
+}
+
+/* Local to rank 0. Everything that others may read before the first section begins. Of several jobs that start at once one writes the
+ * list. */
+static status prepare_folder(struct worker *worker)
+{
+    static const char list[] = "/list"; /* not the name of a section */
+    const struct atlas *atlas = worker->atlas;
+    bool mine = false;
+    if (make_folders(atlas) != MONGE_OK)
+        return error_code();
+    worker->claims = atlas_claims_open(atlas->control, true);
+    if (worker->claims < 0 || atlas_claim(worker->claims, atlas->control, list, &mine) != MONGE_OK)
+        return error_code();
+    status done = mine ? atlas_list_write(atlas) : MONGE_OK;
+    atlas_unclaim(worker->claims, list);
+    return done;
 }
 
 status atlas_run(MPI_Comm comm, const struct job *job)
@@ -398,17 +450,12 @@ status atlas_run(MPI_Comm comm, const struct job *job)
         return error_code();
     int rank;
     MPI_Comm_rank(comm, &rank);
-    status done = MONGE_OK;
-    if (rank == 0) {
-        announce(&atlas);
-        done = make_folders(&atlas);
-        if (done == MONGE_OK)
-            done = atlas_list_write(&atlas);
-    }
-    done = agree(comm, done);
     struct worker worker = {.atlas = &atlas, .claims = -1, .root = rank == 0};
+    announce(&atlas);
+    status done = agree(comm, rank == 0 ? prepare_folder(&worker) : MONGE_OK);
     struct guard guard;
     guard_open(&guard, comm);
+    signals_defer(); /* a request to stop is met between sections, and at the safe points inside them */
     if (done == MONGE_OK) {
         double started = wall_seconds();
         done = work(&worker, comm);
@@ -419,6 +466,7 @@ status atlas_run(MPI_Comm comm, const struct job *job)
     }
     if (done == MONGE_OK)
         done = conclude(&worker, comm);
+    signals_undefer();
     guard_close(&guard);
     if (worker.claims >= 0)
         close(worker.claims);

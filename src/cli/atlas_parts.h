@@ -12,6 +12,7 @@ struct atlas_entry {
     double seconds, bytes;       /* expected on one rank; bytes on `width` ranks */
     int width, least;            /* ranks of the group it wants; ranks whose memory holds it */
     char options[20], input[20]; /* hashes as in a record; input "": it is not there */
+    bool other_version;          /* done, by another version of monge */
     bool settled;                /* done, or nothing that this run should try (again) */
     double failed_before;        /* when the failed try began that this run found at its start; 0: none */
 };

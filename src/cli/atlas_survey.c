@@ -149,6 +149,7 @@ static status look_at(struct atlas *atlas, int i)
     struct atlas_record record;
     atlas_record_read(atlas->control, section->name, &record);
     entry->settled = atlas_is_done(atlas, i, &record);
+    entry->other_version = entry->settled && strcmp(record.version, MONGE_VERSION) != 0;
     if (entry->settled && entry->size.n_spots == 0)
         entry->size = record.size;
     if (record.state == ATLAS_FAILED && strcmp(record.run, atlas->run) != 0)

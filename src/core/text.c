@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "monge/tempfile.h"
 
@@ -174,7 +173,7 @@ static bool write_whole(const char *path, const char *chars)
 status text_save(const char *path, const char *chars)
 {
     struct text name = {0};
-    text_add(&name, "%s.%ld.part", path, (long)getpid());
+    text_add(&name, "%s.part", path);
     char *temporary = text_take(&name);
     if (!temporary)
         return error_code();

@@ -244,6 +244,8 @@ void checkpoint_put_sparse(struct checkpoint *c, const char *name, int64_t n, co
 static status save(struct checkpoint *c, checkpoint_writer write, void *context)
 {
     double started = wall_seconds();
+    const char *phase = phase_running() >= 0 ? phase_name(phase_running()) : NULL;
+    phase_begin("checkpoint");
     status done = c->always ? c->always(c, c->always_context) : MONGE_OK;
     if (done == MONGE_OK && write)
         done = write(c, context);
@@ -256,6 +258,7 @@ static status save(struct checkpoint *c, checkpoint_writer write, void *context)
         log_info("checkpoint saved to %s in %.1f s", checkpoint_path(c), c->clean - started);
     else
         log_warn("no checkpoint could be saved, work goes on: %s", error_message());
+    phase_begin(phase);
     return done;
 }
 

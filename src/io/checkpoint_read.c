@@ -282,7 +282,7 @@ status checkpoint_find(struct checkpoint *c)
     }
     if (s == MONGE_OK && c->newest >= 0) {
         c->sequence = found[c->newest].sequence;
-        log_info("going on from %s", c->path[c->newest]);
+        log_event("resumed", "going on from %s", c->path[c->newest]);
     } else if (s == MONGE_OK && damaged > 0) {
         log_warn("no checkpoint of this job can be used: it begins anew");
     }

@@ -81,7 +81,7 @@ static double squared_error(const struct observations *o, int n_terms, const dou
 /* Plain least squares on the terms in `set` (bits); false if they cannot be told apart. */
 static bool fit_set(const struct observations *o, unsigned set, double term[SCALING_TERMS])
 {
-    int chosen[MOST_TERMS], n = 0;
+    int chosen[MOST_TERMS] = {0}, n = 0;
     double scale[MOST_TERMS], a[MOST_TERMS][MOST_TERMS] = {{0}}, b[MOST_TERMS] = {0}, x[MOST_TERMS];
     for (int k = 0; k < SCALING_TERMS; k++)
         if (set >> k & 1u)

@@ -10,7 +10,7 @@
 #include "monge/section.h"
 
 #define REPORT_RECORD "uns/monge/correct/"
-#define REPORT_RUN "uns/monge/run/"
+#define REPORT_RUN    "uns/monge/run/"
 
 /* A gene that is drawn: its counts by site. */
 struct report_gene {

@@ -210,6 +210,7 @@ static status check_together(struct scaling_data *data, bool weak)
 static struct scaling_split split(const struct phase_spread spread[PHASE_QUANTITIES])
 {
     struct scaling_split s = {.seconds = spread[PHASE_SECONDS].mean, .calls = spread[PHASE_CALLS].mean, .sent = spread[PHASE_SENT].mean};
+    s.neighbour = spread[PHASE_NEIGHBOUR].mean;
     double slowest = fmin(spread[PHASE_COMPUTE].max, s.seconds);
     s.compute = fmin(spread[PHASE_COMPUTE].mean, slowest);
     s.imbalance = slowest - s.compute;
@@ -225,6 +226,7 @@ static void add(struct scaling_split *sum, const struct scaling_split *s)
     sum->imbalance += s->imbalance;
     sum->communication += s->communication;
     sum->io += s->io;
+    sum->neighbour += s->neighbour;
     sum->calls += s->calls;
     sum->sent += s->sent;
 }

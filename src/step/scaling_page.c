@@ -61,36 +61,34 @@ static double ideal_seconds(const struct scaling_data *data, double ranks)
 static void plot_figure(struct text *page, const struct scaling_data *data, const char *title, const struct plot_axes *axes,
                         figure_at *figure, double furthest)
 {
-    double *x = malloc(2 * (size_t)data->n_used * sizeof *x), *y = x + data->n_used;
+    double *x = malloc(2 * (size_t)data->n_used * sizeof *x);
     if (!x) {
         page->failed = true;
         return;
     }
+    double *y = x + data->n_used;
     for (int i = 0; i < data->n_used; i++) {
         x[i] = data->used[i]->ranks;
         y[i] = figure(data, x[i], data->used[i]->seconds);
     }
     struct curve model, beyond;
     double first = data->rows[0].ranks, last = data->rows[data->n_rows - 1].ranks, ideal_x[CURVE], ideal_y[CURVE];
-    struct plot_series series[6] = {{.name = "measured", .n = data->n_used, .x = x, .y = y, .colour = BLUE, .dots = true}};
-    int n = 1;
-    if (data->has_model) {
-        trace(&model, data, figure, first, last);
-        trace(&beyond, data, figure, last, furthest);
-        for (int i = 0; i < CURVE; i++) {
-            ideal_x[i] = first * pow(furthest / first, i / (CURVE - 1.0));
-            ideal_y[i] = figure(data, ideal_x[i], ideal_seconds(data, ideal_x[i]));
-        }
-        series[n++] = (struct plot_series){.name = "ideal", .n = CURVE, .x = ideal_x, .y = ideal_y, .colour = GREEN};
-        series[n++] = (struct plot_series){.name = "model", .n = CURVE, .x = model.x, .y = model.y, .colour = BLUE};
-        series[n++] = (struct plot_series){
-            .name = "projection (not measured)", .n = CURVE, .x = beyond.x, .y = beyond.y, .colour = ORANGE, .dashed = true};
-        series[n++] =
-            (struct plot_series){.name = "its range", .n = CURVE, .x = beyond.x, .y = beyond.least, .colour = PALE, .dashed = true};
-        series[n++] = (struct plot_series){.name = "", .n = CURVE, .x = beyond.x, .y = beyond.most, .colour = PALE, .dashed = true};
+    trace(&model, data, figure, first, last);
+    trace(&beyond, data, figure, last, furthest);
+    for (int i = 0; i < CURVE; i++) {
+        ideal_x[i] = first * pow(furthest / first, i / (CURVE - 1.0));
+        ideal_y[i] = figure(data, ideal_x[i], ideal_seconds(data, ideal_x[i]));
     }
+    const struct plot_series series[] = {
+        {.name = "measured", .n = data->n_used, .x = x, .y = y, .colour = BLUE, .dots = true},
+        {.name = "ideal", .n = CURVE, .x = ideal_x, .y = ideal_y, .colour = GREEN},
+        {.name = "model", .n = CURVE, .x = model.x, .y = model.y, .colour = BLUE},
+        {.name = "projection (not measured)", .n = CURVE, .x = beyond.x, .y = beyond.y, .colour = ORANGE, .dashed = true},
+        {.name = "its range", .n = CURVE, .x = beyond.x, .y = beyond.least, .colour = PALE, .dashed = true},
+        {.name = "", .n = CURVE, .x = beyond.x, .y = beyond.most, .colour = PALE, .dashed = true},
+    };
     text_add(page, "<figure><h4>%s</h4>", title);
-    plot_lines(page, axes, n, series);
+    plot_lines(page, axes, sizeof series / sizeof *series, series);
     text_add(page, "</figure>\n");
     free(x);
 }
@@ -98,11 +96,12 @@ static void plot_figure(struct text *page, const struct scaling_data *data, cons
 static void plot_memory(struct text *page, const struct scaling_data *data)
 {
     size_t n = (size_t)data->n_rows;
-    double *x = malloc(3 * n * sizeof *x), *mean = x + n, *most = mean + n;
+    double *x = malloc(3 * n * sizeof *x);
     if (!x) {
         page->failed = true;
         return;
     }
+    double *mean = x + n, *most = mean + n;
     for (size_t r = 0; r < n; r++) {
         x[r] = data->rows[r].ranks;
         mean[r] = data->rows[r].memory_mean / 1e6;
@@ -233,8 +232,8 @@ static void add_rows(struct text *page, const struct scaling_data *data)
 
 static void add_phase_rows(struct text *page, const struct scaling_data *data, int r)
 {
-    static const char *const head[] = {"phase",         "seconds", "speedup",        "compute",      "imbalance",
-                                       "communication", "I/O",     "MPI calls/rank", "MB sent/rank", "beyond ideal, s"};
+    static const char *const head[] = {"phase", "seconds",   "speedup", "compute",    "imbalance",      "commun.",
+                                       "I/O",   "MPI calls", "MB sent", "neighbours", "beyond ideal, s"};
     text_add(page, "<details%s><summary>Phases on %d rank%s</summary>\n", r == data->n_rows - 1 ? " open" : "", data->rows[r].ranks,
              data->rows[r].ranks > 1 ? "s" : "");
     heads(page, sizeof head / sizeof *head, head);
@@ -248,6 +247,7 @@ static void add_phase_rows(struct text *page, const struct scaling_data *data, i
         shares(page, s);
         cell(page, "%.0f", s->calls);
         cell(page, "%.3g", s->sent / 1e6);
+        cell(page, "%.1f %%", percent(s->neighbour, s->seconds));
         cell(page, "%+.2g", r == data->n_rows - 1 && r > 0 ? scaling_beyond_ideal(data, p) : NAN);
         text_add(page, "</tr>\n");
     }

@@ -14,6 +14,7 @@ struct scaling_split {
     double imbalance;     /* the slowest rank's computing beyond that mean: what the others wait for it */
     double communication; /* the rest of the seconds in MPI */
     double io;            /* of the rank that was longest in files */
+    double neighbour;     /* not a further part: mean seconds in neighbourhood exchange and messages, waiting included */
     double calls, sent;   /* MPI calls and bytes sent, mean over ranks */
 };
 

@@ -208,6 +208,8 @@ int main(int argc, char **argv)
     float *room = malloc((size_t)share.n * sizeof *room);
     if (!share.value || !room) {
         fprintf(stderr, "bench_io: no memory for %.0f MB of values\n", megabytes);
+        free(share.value);
+        free(room);
         MPI_Abort(MPI_COMM_WORLD, 70);
         return 70;
     }

@@ -311,6 +311,36 @@ static void killed(void **state)
     child_must("test -z \"$(find $T/killed -name '*.h5ad.tmp*')\"");
 }
 
+/* A request to stop: sections in work are left at a safe point or finished, none is begun; the next run does the rest. */
+static void stopped(void **state)
+{
+    (void)state;
+    if (elsewhere())
+        return;
+    int code;
+    write_job("stopped", LINES, "");
+    child_must("sed -i 's/kernel: [^,]*, //' $T/stopped.yaml");
+    char *output = child_shell("mpirun -n 2 $M run $T/stopped.yaml -q & for t in $(seq 400); do ls $T/stopped/*.h5ad > /dev/null 2>&1 && "
+                               "break; sleep 0.05; done; kill -USR1 $!; wait $!",
+                               &code);
+    if (code != 75)
+        fail_msg("exit code %d\n%s", code, output);
+    assert_non_null(strstr(output, "run the same job again to go on"));
+    free(output);
+    expect_count("stopped", "running", 0);
+    json_t *root = ask_status("stopped");
+    int done = (int)json_integer_value(json_object_get(root, "done")), waiting = (int)json_integer_value(json_object_get(root, "waiting"));
+    json_decref(root);
+    assert_true(done >= 1 && waiting >= 1);
+    free(run_job("stopped", 3, "", 65));
+    expect_outputs("stopped");
+    int twice = 0;
+    for (int i = 0; i < SECTIONS; i++)
+        twice += begun("stopped", names[i]) > 1 && strcmp(names[i], "broken") != 0;
+    assert_true(twice <= 2); /* those that were in work */
+    child_must("test -z \"$(find $T/stopped -name '*.tmp*' -o -name '*checkpoint*')\"");
+}
+
 static void a_dry_run_touches_nothing(void **state)
 {
     (void)state;
@@ -468,6 +498,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(tasks_of_an_array),
         cmocka_unit_test(any_ranks_any_order),
         cmocka_unit_test(killed),
+        cmocka_unit_test(stopped),
         cmocka_unit_test(a_dry_run_touches_nothing),
         cmocka_unit_test(a_missing_input_is_one_failure),
         cmocka_unit_test(folders_that_cannot_be),

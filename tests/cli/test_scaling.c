@@ -244,7 +244,7 @@ static void log_of_a_run(void **state)
         assert_int_equal(sums.starts, 1);
         assert_int_equal(sums.ends, 1);
         assert_int_equal(sums.code, 0);
-        assert_int_equal(sums.begins, sums.phases);
+        assert_true(sums.begins >= sums.phases && sums.phases >= 5); /* a checkpoint lets its phase begin again */
         assert_true(sums.ranks == p && sums.spots == 256.0 && sums.output_bytes > 1e4 && sums.write_moves_bytes);
         figure("phases / total time of a run", sums.phase_seconds / sums.total, ">=", 0.95);
         assert_true(sums.phase_seconds >= 0.95 * sums.total && sums.phase_seconds <= 1.001 * sums.total);

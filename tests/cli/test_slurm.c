@@ -45,13 +45,14 @@ static bool scenario(const char *name)
     return code == 0;
 }
 
-/* The job file of a scenario again, as a single process without Slurm, to another output. */
+/* The job file of a scenario again, without Slurm, to another output. */
 static void run_plain(const char *job, const char *output, const char *plain)
 {
     char script[2048];
     int code;
     snprintf(script, sizeof script,
-             "case $MONGE in /*) ;; *) MONGE=$(pwd)/$MONGE ;; esac; cd %s && sed 's/%s/%s/' %s >plain.yaml && $MONGE run plain.yaml -q",
+             "case $MONGE in /*) ;; *) MONGE=$(pwd)/$MONGE ;; esac; cd %s && sed 's/%s/%s/' %s >plain.yaml && mpirun -n 2 $MONGE run "
+             "plain.yaml -q",
              scratch_folder(), output, plain, job);
     char *said = child_output(script, &code);
     if (code != 0)
@@ -102,6 +103,13 @@ static void array_shares_an_atlas(void **state)
     scenario("array");
 }
 
+static void scaling_study_by_one_command(void **state)
+{
+    (void)state;
+    scratch_folder();
+    scenario("scaling");
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -109,6 +117,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(time_limit_requeues),
         cmocka_unit_test(cancelled_job_leaves_no_output),
         cmocka_unit_test(array_shares_an_atlas),
+        cmocka_unit_test(scaling_study_by_one_command),
     };
     SUITE(argc, argv, tests);
 }

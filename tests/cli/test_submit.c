@@ -65,7 +65,7 @@ static void prints_a_script(void **state)
            "test $(cat last) -lt $(cat first) && echo before",
            0, "before");
     /* what it does is slurm/launch.sh, word for word */
-    expect("sed -n '/^# What every batch script/,/^}/p' script >body; cmp body $HERE/slurm/launch.sh && echo same", 0, "same");
+    expect("sed -n '/^# shellcheck shell/,/^}/p' script >body; cmp body $HERE/slurm/launch.sh && echo same", 0, "same");
 }
 
 static void takes_options(void **state)
@@ -205,6 +205,24 @@ static void scripts_start_the_program(void **state)
     expect("MONGE=echo bash $HERE/slurm/atlas.sbatch atlas.yaml", 66, "launch.sh");
 }
 
+static void scaling_runs_here_too(void **state)
+{
+    (void)state;
+    scratch_folder();
+    expect("cp -r $HERE/slurm . && MONGE=$MONGE slurm/scaling.sh weak study --points '1 2' --size 10x10x12 --local >said 2>&1; code=$?; "
+           "cat said; exit $code",
+           0, "Weak scaling");
+    expect("ls study/weak | tr '\\n' ' '", 0,
+           "1.jsonl 2.jsonl input_1.h5ad input_2.h5ad output_1.h5ad output_2.h5ad scaling.html scaling.txt");
+    /* what is there is not run again */
+    expect("touch -d 2001-01-01 study/weak/1.jsonl; rm study/weak/2.jsonl; MONGE=$MONGE slurm/scaling.sh weak study --points '1 2' --size "
+           "10x10x12 --local | grep ' ranks$'; find study/weak/1.jsonl -newermt 2002-01-01",
+           0, "scaling: 2 ranks\n");
+    expect("slurm/scaling.sh weak study --input in.h5ad --local", 64, "leave out --input");
+    expect("slurm/scaling.sh sideways study", 64, "slurm/scaling.sh strong RESULTS");
+    expect("slurm/scaling.sh strong study --size 10x10", 64, "slurm/scaling.sh strong RESULTS");
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +236,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(launch_requeues_after_the_warning),
         cmocka_unit_test(launch_lets_a_cancelled_job_go),
         cmocka_unit_test(scripts_start_the_program),
+        cmocka_unit_test(scaling_runs_here_too),
     };
     SUITE(argc, argv, tests);
 }

@@ -132,6 +132,55 @@ static void phases(void **state)
     assert_int_equal(phase_count(), 0);
 }
 
+/* ---- the second reader ---- */
+
+static struct {
+    int n;
+    char what[16][128];
+} heard;
+
+static void hear(const char *kind, const char *text, void *data)
+{
+    assert_ptr_equal(data, &heard);
+    snprintf(heard.what[heard.n++], sizeof heard.what[0], "%s: %s", kind, text);
+}
+
+static void hear_phase(const char *name, void *data)
+{
+    hear("phase", name ? name : "ended", data);
+}
+
+static void a_listener_hears_all(void **state)
+{
+    (void)state;
+    static const struct log_listener listener = {hear, hear_phase, &heard};
+    log_open(false, true); /* nothing is printed */
+    log_clear_warnings();
+    phase_reset();
+    log_listen(&listener);
+    assert_int_equal(phase_running(), -1);
+    phase_begin("read");
+    assert_int_equal(phase_running(), 0);
+    log_info("%d spots", 3);
+    log_event("resumed", "from %s", "here");
+    log_warn("odd");
+    log_warn("odd"); /* once */
+    phase_begin("write");
+    assert_int_equal(phase_running(), 1);
+    phase_begin(NULL);
+    phase_begin(NULL); /* none runs: nothing ends */
+    assert_int_equal(phase_running(), -1);
+    log_listen(NULL);
+    log_info("unheard");
+    static const char *const expected[] = {"phase: read",  "info: 3 spots", "resumed: from here",
+                                           "warning: odd", "phase: write",  "phase: ended"};
+    assert_int_equal(heard.n, sizeof expected / sizeof *expected);
+    for (int i = 0; i < heard.n; i++)
+        assert_string_equal(heard.what[i], expected[i]);
+    assert_true(phase_memory(0) > 0.0 && phase_memory(1) >= phase_memory(0));
+    log_clear_warnings();
+}
+
 static void memory_grows(void **state)
 {
     (void)state;
@@ -148,10 +197,8 @@ static void memory_grows(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(who_speaks),
-        cmocka_unit_test(progress_lines),
-        cmocka_unit_test(phases),
-        cmocka_unit_test(memory_grows),
+        cmocka_unit_test(who_speaks),           cmocka_unit_test(progress_lines), cmocka_unit_test(phases),
+        cmocka_unit_test(a_listener_hears_all), cmocka_unit_test(memory_grows),
     };
     SUITE(argc, argv, tests);
 }
