@@ -24,10 +24,10 @@ struct profile {
     const struct partition *sites;
     const double *total;
     struct kernel_geometry *geometry;
-    double *start;   /* own sites: rescaled tissue totals */
-    double *counted; /* own sites: 1 in the likelihood, 0 left out */
-    double *b, *f;   /* own sites */
-    double *term;    /* own sites x 2 */
+    double *start;                  /* own sites: rescaled tissue totals */
+    double *counted;                /* own sites: 1 in the likelihood, 0 left out */
+    double *b, *f;                  /* own sites */
+    double *term;                   /* own sites x 2 */
     status (*watch)(void *context); /* NULL, or called after every evaluation */
     void *watch_context;
 };

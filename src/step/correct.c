@@ -262,8 +262,9 @@ static status fit_kernel(struct correction *c)
     phase_begin("kernel fit");
     if (!learned && strcmp(o->kernel, "mixture") != 0)
         return measured_kernel(c);
-    status fault = correct_holds(c, STAGE_RECEIVING) ? correct_get_kernel(c)
-                                                     : kernel_fit_watched(&c->fit, &c->section->slide, &c->section->sites, c->total, correct_watch, c);
+    status fault = correct_holds(c, STAGE_RECEIVING)
+                       ? correct_get_kernel(c)
+                       : kernel_fit_watched(&c->fit, &c->section->slide, &c->section->sites, c->total, correct_watch, c);
     if (fault)
         return c->section->source ? error_prefix("%s", c->section->source) : fault;
     if (!isnan(o->radius))
