@@ -56,11 +56,13 @@ struct lowrank_options {
     int sweeps;
     double gene_weights;    /* A; 0: shared pi */
     int first_weight_sweep; /* 5: from the 6th sweep */
+    int gene_sweeps;        /* the first sweeps move V and pi only: U is known already */
     int likelihood_every;   /* log-likelihood of every n-th sweep and the last, NaN between (logarithms cost a third of a sweep); 0: all */
     int sweeps_done;        /* of a model that was stored: lowrank_fit goes on from there */
     status (*after_sweep)(void *context, int sweeps_done); /* NULL, or called collectively after each sweep; a fault ends the fit */
     void *context;
     bool rescale_rows; /* test switch: rows of V rescaled to T_g (golden lowrank_map) instead of carrying the factors */
+    bool single;       /* passes over the counts in single precision; sums, U and V are double in both */
     uint64_t seed;
 };
 struct lowrank {
@@ -77,6 +79,9 @@ status lowrank_new(struct lowrank *model, const struct lowrank_options *options,
 /* Collective over columns->grid->comm. Start of 3.3.3: k-means++ on square-root gene shapes; V random. */
 status lowrank_start(struct lowrank *model, const struct lowrank_options *options, const struct kernel *kernel,
                      const struct gene_counts *columns);
+/* Collective over columns->grid->comm. The same with the sources of a model of other genes of the section (same grid): V random. */
+status lowrank_start_from(struct lowrank *model, const struct lowrank *other, const struct lowrank_options *options,
+                          const struct kernel *kernel, const struct gene_counts *columns);
 /* Collective. Sweeps of 10.2 from the start held in model; e: own sites. */
 status lowrank_fit(struct lowrank *model, const struct lowrank_options *options, const struct kernel *kernel,
                    const struct gene_counts *columns, const double *e);

@@ -9,21 +9,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lowrank_pass.h"
 #include "monge/agree.h"
 #include "monge/correct_model.h"
 #include "monge/exact_sum.h"
 #include "monge/rounded_sum.h"
 
-enum { OCTET = 8, TILE = 64, TILE_BYTES = 1 << 15, CHUNK_BYTES = 1 << 19 };
-typedef double quad __attribute__((vector_size(4 * sizeof(double))));
-typedef double octet __attribute__((vector_size(OCTET * sizeof(double)), may_alias));
-
-static const double field_floor = 1e-12; /* of f = sum w F where x > 0 */
-
 /* One fit's fields. width = parts x lanes; a row holds the parts one after the other. */
 struct sweep {
     const struct kernel *kernel;
     const struct gene_counts *columns;
+    struct lowrank_counts counts;
     int lanes, parts, width; /* parts: 1 (shared pi) or kernel->n_components */
     double *field;           /* own sites x width: F_c */
     double *expected;        /* own sites x width: sum_g r, then sum_g w q */
@@ -36,7 +32,6 @@ struct sweep {
     double *exposure;        /* width: D_ck = sum_i e_i F_c,ik */
     double *mass;            /* width: sum_g w_gck */
     double *logs;            /* own genes: sum_i x log f */
-    int64_t *cursor;         /* own genes: next entry */
     double log_e;            /* sum_i n_i log e_i */
 };
 
@@ -51,6 +46,7 @@ static double *aligned(int64_t n)
 
 static void sweep_free(struct sweep *s)
 {
+    lowrank_counts_free(&s->counts);
     free(s->field);
     free(s->expected);
     free(s->part[0]);
@@ -63,7 +59,6 @@ static void sweep_free(struct sweep *s)
     free(s->exposure);
     free(s->mass);
     free(s->logs);
-    free(s->cursor);
     memset(s, 0, sizeof *s);
 }
 
@@ -88,12 +83,11 @@ static status sweep_new(struct sweep *s, const struct kernel *kernel, const stru
     s->exposure = aligned(s->width);
     s->mass = aligned(s->width);
     s->logs = aligned(genes);
-    s->cursor = malloc(((size_t)genes + 1) * sizeof *s->cursor);
     status st = MONGE_OK;
     if (!s->field || !s->expected || !s->part[0] || !s->part[1] || !s->work || !s->back || !s->site_shift || !s->weight || !s->share ||
-        !s->exposure || !s->mass || !s->logs || !s->cursor)
+        !s->exposure || !s->mass || !s->logs)
         st = error_memory("the low-rank field", 8.0 * (double)s->width * (double)(2 * own + 2 * genes) + 32.0 * (double)(own * lanes));
-    st = agree(columns->grid->comm, st);
+    st = agree(columns->grid->comm, st ? st : lowrank_counts_new(&s->counts, columns));
     if (st)
         sweep_free(s);
     return st;
@@ -159,106 +153,6 @@ static void weigh_factors(struct sweep *s, const struct lowrank *model)
             for (int k = 0; k < s->lanes; k++)
                 s->weight[g * s->width + c * s->lanes + k] = pi * model->v[g * s->lanes + k];
         }
-}
-
-/* f[t] = sum_ck w_ck F_ck at n sites, floored. */
-static void forward_tile(const struct sweep *s, const double *w, int n, const int32_t *site, double *f)
-{
-    int octets = s->width / OCTET;
-    const octet *weight = (const octet *)w;
-    for (int t = 0; t < n; t++) {
-        const octet *row = (const octet *)(s->field + (int64_t)site[t] * s->width);
-        octet sum = weight[0] * row[0];
-        for (int o = 1; o < octets; o++)
-            sum += weight[o] * row[o];
-        quad half = __builtin_shufflevector(sum, sum, 0, 1, 2, 3) + __builtin_shufflevector(sum, sum, 4, 5, 6, 7);
-        double total = (half[0] + half[2]) + (half[1] + half[3]);
-        f[t] = total > field_floor ? total : field_floor;
-    }
-}
-
-static void ratios(int n, const float *x, const double *f, double *q)
-{
-    for (int t = 0; t < n; t++)
-        q[t] = (double)x[t] / f[t];
-}
-
-/* What becomes of n entries of a gene, from `entry` on, with f and q = x / f. */
-typedef void (*tile_use)(struct sweep *s, int64_t gene, int64_t entry, int n, const double *f, const double *q);
-
-/* Passes over all entries: sites in chunks whose rows stay in cache, all genes of the rank within a chunk. */
-static void for_tiles(struct sweep *s, tile_use use)
-{
-    const struct gene_counts *columns = s->columns;
-    int64_t chunk = CHUNK_BYTES / ((int64_t)sizeof(double) * s->width);
-    int tile = TILE_BYTES / ((int)sizeof(double) * s->width);
-    tile = tile > TILE ? TILE : tile < OCTET ? OCTET : tile;
-    memcpy(s->cursor, columns->start, (size_t)columns->n_genes * sizeof *s->cursor);
-    for (int64_t end = chunk; end < columns->sites.n_own + chunk; end += chunk)
-        for (int64_t g = 0; g < columns->n_genes; g++) {
-            int64_t t = s->cursor[g], last = columns->start[g + 1];
-            while (t < last && columns->site[t] < end) {
-                double f[TILE], q[TILE];
-                int n = 1;
-                while (n < tile && t + n < last && columns->site[t + n] < end)
-                    n++;
-                forward_tile(s, s->weight + g * s->width, n, columns->site + t, f);
-                ratios(n, columns->count + t, f, q);
-                use(s, g, t, n, f, q);
-                t += n;
-            }
-            s->cursor[g] = t;
-        }
-}
-
-/* share_ck += sum_t rounded(w_ck q_t F_ck): two chains, since the sums are associative. */
-static void collect_gene(struct sweep *s, int64_t gene, int64_t entry, int n, const double *f, const double *q)
-{
-    (void)f;
-    const int32_t *site = s->columns->site + entry;
-    octet move = {0};
-    move += rounding_shift(s->columns->total[gene]);
-    for (int o = 0; o < s->width / OCTET; o++) {
-        const double *column = s->field + o * OCTET;
-        octet weight = ((const octet *)(s->weight + gene * s->width))[o], even = {0}, odd = {0};
-        int t = 0;
-        for (; t + 1 < n; t += 2) {
-            octet a = *(const octet *)(column + (int64_t)site[t] * s->width) * q[t];
-            octet b = *(const octet *)(column + (int64_t)site[t + 1] * s->width) * q[t + 1];
-            even += (weight * a + move) - move;
-            odd += (weight * b + move) - move;
-        }
-        if (t < n) {
-            octet a = *(const octet *)(column + (int64_t)site[t] * s->width) * q[t];
-            even += (weight * a + move) - move;
-        }
-        ((octet *)(s->share + gene * s->width))[o] += even + odd;
-    }
-}
-
-/* The same, and sum_t x log f of the gene (|log f| < 64). */
-static void collect_gene_and_likelihood(struct sweep *s, int64_t gene, int64_t entry, int n, const double *f, const double *q)
-{
-    double shift = rounding_shift(64.0 * s->columns->total[gene]);
-    collect_gene(s, gene, entry, n, f, q);
-    for (int t = 0; t < n; t++)
-        s->logs[gene] += rounded((double)s->columns->count[entry + t] * log(f[t]), shift);
-}
-
-/* expected_i,ck += rounded(w_ck q_t F_ck) at each site. */
-static void collect_sites(struct sweep *s, int64_t gene, int64_t entry, int n, const double *f, const double *q)
-{
-    (void)f;
-    const octet *weight = (const octet *)(s->weight + gene * s->width);
-    int octets = s->width / OCTET;
-    for (int t = 0; t < n; t++) {
-        int64_t site = s->columns->site[entry + t];
-        const octet *row = (const octet *)(s->field + site * s->width);
-        octet *sum = (octet *)(s->expected + site * s->width), move = {0};
-        move += s->site_shift[site];
-        for (int o = 0; o < octets; o++)
-            sum[o] += (weight[o] * (row[o] * q[t]) + move) - move;
-    }
 }
 
 static void add_over(MPI_Comm comm, double *values, int64_t n)
@@ -405,27 +299,40 @@ static status normalise(struct sweep *s, const struct lowrank_options *options, 
     return st;
 }
 
-/* The log-likelihood before the sweep into loglik, if not NULL. */
-static status one_sweep(struct sweep *s, const struct lowrank_options *options, const double *e, struct lowrank *model, double *loglik)
+/* The half of a sweep that moves U. */
+static status source_half(struct sweep *s, const struct lowrank_options *options, struct lowrank *model)
+{
+    const struct gene_counts *columns = s->columns;
+    const struct lowrank_pass pass = {&s->counts, s->width, s->field, s->weight};
+    weigh_factors(s, model);
+    memset(s->expected, 0, (size_t)(columns->sites.n_own * s->width) * sizeof *s->expected);
+    status st = (options->single ? lowrank_collect_sites_f32 : lowrank_collect_sites_f64)(&pass, s->site_shift, s->expected);
+    if ((st = agree(columns->grid->comm, st)))
+        return st;
+    add_over(columns->grid->gene_comm, s->expected, columns->sites.n_own * s->width);
+    st = update_sources(s, model->u);
+    return st ? st : normalise(s, options, model);
+}
+
+/* The half that moves V and pi. The log-likelihood before it into loglik, if not NULL. */
+static status gene_half(struct sweep *s, const struct lowrank_options *options, const double *e, struct lowrank *model, double *loglik)
 {
     const struct gene_counts *columns = s->columns;
     status st = forward_fields(s, model->u, e);
     if (st)
         return st;
     weigh_factors(s, model);
+    const struct lowrank_pass pass = {&s->counts, s->width, s->field, s->weight};
     memset(s->share, 0, (size_t)(columns->n_genes * s->width) * sizeof *s->share);
     memset(s->logs, 0, (size_t)columns->n_genes * sizeof *s->logs);
-    for_tiles(s, loglik ? collect_gene_and_likelihood : collect_gene);
+    st = (options->single ? lowrank_collect_genes_f32 : lowrank_collect_genes_f64)(&pass, s->share, loglik ? s->logs : NULL);
+    if ((st = agree(columns->grid->comm, st)))
+        return st;
     add_over(columns->grid->spot_comm, s->share, columns->n_genes * s->width);
     if (loglik && (st = log_likelihood(s, loglik)))
         return st;
     update_genes(s, options, model);
-    weigh_factors(s, model);
-    memset(s->expected, 0, (size_t)(columns->sites.n_own * s->width) * sizeof *s->expected);
-    for_tiles(s, collect_sites);
-    add_over(columns->grid->gene_comm, s->expected, columns->sites.n_own * s->width);
-    st = update_sources(s, model->u);
-    return st ? st : normalise(s, options, model);
+    return MONGE_OK;
 }
 
 /* Sweeps [first, end) with the components folded (parts 1) or apart. */
@@ -446,7 +353,9 @@ static status run_sweeps(struct lowrank *model, const struct lowrank_options *op
     for (int sweep = first; sweep < end && !st; sweep++) {
         bool wanted = options->likelihood_every <= 1 || sweep % options->likelihood_every == 0 || sweep == options->sweeps - 1;
         model->loglik[sweep] = NAN;
-        st = one_sweep(&s, options, e, model, wanted ? &model->loglik[sweep] : NULL);
+        st = gene_half(&s, options, e, model, wanted ? &model->loglik[sweep] : NULL);
+        if (!st && sweep >= options->gene_sweeps)
+            st = source_half(&s, options, model);
         if (!st && options->after_sweep)
             st = options->after_sweep(options->context, sweep + 1);
     }

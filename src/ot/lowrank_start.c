@@ -304,3 +304,14 @@ status lowrank_start(struct lowrank *model, const struct lowrank_options *option
         lowrank_free(model);
     return agree(columns->grid->comm, st);
 }
+
+status lowrank_start_from(struct lowrank *model, const struct lowrank *other, const struct lowrank_options *options,
+                          const struct kernel *kernel, const struct gene_counts *columns)
+{
+    status st = lowrank_new(model, options, kernel, columns);
+    if (st)
+        return st;
+    memcpy(model->u, other->u, (size_t)(columns->sites.n_own * model->lanes) * sizeof *model->u);
+    start_genes(model, columns, kernel, options->seed);
+    return MONGE_OK;
+}

@@ -56,7 +56,7 @@ static const struct option options[] = {
     OPTION("kernel-dictionary", OPTION_REALS, kernel_dictionary, NULL, .3, 32, NULL, "pitches",
            "widths of further Gaussians that gene weights may use"),
     OPTION("selection-genes", OPTION_INTEGER, selection_genes, NULL, 8, 1000000, NULL, NULL,
-           "genes used for the choices, stratified by depth; unset: 2000, fewer on large slides"),
+           "genes used for the choices, stratified by depth; unset: 600, fewer on large slides"),
     OPTION("mean-layer", OPTION_CHOICE, mean_layer, "auto", 0, 0, switches, NULL,
            "also write expected counts, layers/corrected_mean; auto: below 2e7 spots x genes"),
     OPTION("precision", OPTION_CHOICE, precision, "auto", 0, 0, precisions, NULL,
@@ -299,47 +299,6 @@ static status estimate_capture(struct correction *c)
 
 /* ---- step D: choices on a subset of genes ---- */
 
-struct depth {
-    double total;
-    int64_t gene;
-};
-
-static int deeper(const void *a, const void *b)
-{
-    const struct depth *p = a, *q = b;
-    if (p->total != q->total)
-        return p->total > q->total ? -1 : 1;
-    return p->gene < q->gene ? -1 : 1;
-}
-
-/* Genes for the choices: all, or evenly spaced in depth so that large slides stay affordable. */
-static status genes_for_choices(const struct correction *c, bool *chosen)
-{
-    int64_t n = c->section->n_genes, wanted = c->options->selection_genes, m = 0;
-    if (wanted == OPTION_UNSET) {
-        const double budget = 4e7; /* sites x genes */
-        wanted = (int64_t)fmin(2000.0, fmax(200.0, budget / (double)c->section->slide.n_sites));
-    }
-    double *total = malloc((size_t)(n + 1) * sizeof *total);
-    struct depth *order = malloc((size_t)(n + 1) * sizeof *order);
-    status fault = agree(c->section->comm, total && order ? MONGE_OK : error_memory("the choice of genes", 24.0 * (double)n));
-    if (!fault)
-        fault = gene_counts_gather(&c->columns, n, 1, c->columns.total, -1.0, total);
-    if (!fault) {
-        for (int64_t g = 0; g < n; g++)
-            if (total[g] >= 0.0)
-                order[m++] = (struct depth){total[g], g};
-        qsort(order, (size_t)m, sizeof *order, deeper);
-        wanted = wanted < m ? wanted : m;
-        for (int64_t k = 0; k < wanted; k++)
-            chosen[order[k * m / wanted].gene] = true;
-        log_info("choices by molecule thinning on %lld genes:", (long long)wanted);
-    }
-    free(total);
-    free(order);
-    return fault;
-}
-
 /* Receiving factors of the half X1, with the strengths of the full data. */
 static status half_capture(const struct correction *c, const struct gene_counts *half, double *total, double *e)
 {
@@ -372,17 +331,16 @@ static status choose(struct correction *c)
 {
     phase_begin("choices");
     size_t n = (size_t)c->columns.sites.n_own + 1;
-    bool *chosen = calloc((size_t)c->section->n_genes + 1, sizeof *chosen);
-    double *total = malloc(n * sizeof *total), *subset_total = malloc(n * sizeof *total), *e = malloc(n * sizeof *e);
+    double *total = malloc(n * sizeof *total), *e = malloc(n * sizeof *e);
     struct gene_counts subset = {0};
     struct thinned all = {0}, halves = {0};
     struct reference reference = {0};
-    status fault = chosen && total && subset_total && e ? MONGE_OK : error_memory("the choices", 24.0 * (double)n);
+    status fault = total && e ? MONGE_OK : error_memory("the choices", 16.0 * (double)n);
     fault = agree(c->section->comm, fault);
     if (!fault)
-        fault = genes_for_choices(c, chosen);
+        fault = correct_sample(c, &subset);
     if (!fault)
-        fault = gene_counts_new(&subset, c->section, &c->grid, chosen);
+        log_info("choices by molecule thinning on %lld genes:", (long long)subset.n_genes_all);
     if (!fault)
         fault = thinning_new(&all, &c->columns, (uint64_t)c->options->seed);
     if (!fault)
@@ -403,9 +361,7 @@ static status choose(struct correction *c)
     reference_free(&reference);
     thinning_free(&halves);
     gene_counts_free(&subset);
-    free(chosen);
     free(total);
-    free(subset_total);
     free(e);
     return fault;
 }
@@ -455,26 +411,6 @@ static double tissue_cv(const struct correction *c, const double *total)
     return mean > 0.0 ? sqrt(fmax(square - mean * mean, 0.0)) / mean : 0.0;
 }
 
-/* Step B on all molecules, from where it was stopped if it was. */
-static status fit_field(struct correction *c, struct correct_fit *fit)
-{
-    phase_begin("low-rank field");
-    struct lowrank_options options = correct_fit_begin(fit, &c->setting, &c->selection.choices, &c->kernel, &c->columns, c->e);
-    status fault = correct_get_field(c, &options, &fit->model, &options.sweeps_done);
-    if (!fault && !fit->model.u)
-        fault = lowrank_start(&fit->model, &options, &c->kernel, &c->columns);
-    if (fault)
-        return fault;
-    c->field = &fit->model;
-    c->sweeps_done = options.sweeps_done;
-    fault = lowrank_fit(&fit->model, &options, &c->kernel, &c->columns, c->e);
-    if (fault) {
-        c->field = NULL;
-        lowrank_free(&fit->model);
-    }
-    return fault;
-}
-
 /* Step C and the readout, without the genes that were finished before. */
 static status plan_genes(struct correction *c, const struct correct_fit *fit)
 {
@@ -499,7 +435,7 @@ static status correct_all(struct correction *c)
     c->field = NULL; /* of a first attempt */
     readout_free(&c->readout);
     readout_free(&c->rest_readout);
-    status fault = fit_field(c, &fit);
+    status fault = correct_fit_all(c, &fit);
     if (fault)
         return fault;
     fit.reference = c->reference.n_cells ? &c->reference : NULL;
@@ -544,46 +480,6 @@ static status correct_with_guard(struct correction *c)
              c->cv_before, c->cv_after);
     set_strength(c, true);
     return correct_all(c);
-}
-
-struct lowrank_options correct_fit_begin(struct correct_fit *fit, const struct correct_setting *setting,
-                                         const struct correct_choices *choices, const struct kernel *kernel,
-                                         const struct gene_counts *columns, const double *e)
-{
-    memset(fit, 0, sizeof *fit);
-    fit->kernel = kernel;
-    fit->columns = columns;
-    fit->e = e;
-    fit->own_weights = choices->gene_weights > 0.0;
-    fit->map =
-        (struct map_options){choices->alpha, choices->rho, (int)setting->options->steps, setting->options->readout == READOUT_EXPOSURE};
-    fit->omega = choices->omega;
-    fit->run = setting->run;
-    return (struct lowrank_options){.rank = choices->rank,
-                                    .sweeps = choices->sweeps,
-                                    .gene_weights = choices->gene_weights,
-                                    .first_weight_sweep = 5,
-                                    .likelihood_every = 20,
-                                    .after_sweep = correct_sweep_done,
-                                    .context = setting->run,
-                                    .seed = (uint64_t)setting->options->seed};
-}
-
-status correct_fit_new(struct correct_fit *fit, const struct correct_setting *setting, const struct correct_choices *choices,
-                       const struct kernel *kernel, const struct gene_counts *columns, const double *e)
-{
-    struct lowrank_options lowrank = correct_fit_begin(fit, setting, choices, kernel, columns, e);
-    status fault = lowrank_start(&fit->model, &lowrank, kernel, columns);
-    if (!fault)
-        fault = lowrank_fit(&fit->model, &lowrank, kernel, columns, e);
-    if (fault)
-        lowrank_free(&fit->model);
-    return fault;
-}
-
-void correct_fit_free(struct correct_fit *fit)
-{
-    lowrank_free(&fit->model);
 }
 
 /* The default formulation, step by step. */

@@ -198,6 +198,16 @@ struct correction {
     int sweeps_done;             /* in field */
 };
 
+/* ---- step B on all molecules (correct_field.c); collective over the grid ---- */
+
+/* Genes for the choices: all, or evenly spaced in depth so that large slides stay affordable. */
+status correct_sample(const struct correction *c, struct gene_counts *sample);
+int64_t correct_sample_size(int64_t wanted, double n_sites); /* wanted: OPTION_UNSET or the user's */
+/* With SAMPLED_FROM times as many genes as the sample or more: first on the sample, then SAMPLED_SWEEPS sweeps over all. */
+enum { SAMPLED_FROM = 3, SAMPLED_SWEEPS = 18 };
+/* From where it was stopped if it was; the model is for the caller to free. */
+status correct_fit_all(struct correction *c, struct correct_fit *fit);
+
 /* ---- safe points and resuming (correct_state.c); all collective over the grid ---- */
 
 /* Saves what is known if it is time to, or stops (io/checkpoint.h). NULL: no. */

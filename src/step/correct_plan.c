@@ -12,7 +12,7 @@ struct estimate {
 /* Radius, rank and sweeps are chosen from the data; typical values stand for them. */
 static struct estimate estimate(const struct section_size *size, const struct correct_options *o, int n_ranks)
 {
-    const double OFFSETS = 91.0, COMPONENTS = 2.0, SWEEPS = 60.0, RANK = 24.0, CANDIDATES = 16.0;
+    const double OFFSETS = 91.0, COMPONENTS = 2.0, SWEEPS = 60.0, RANK = 24.0, CANDIDATES = 16.0, FITS = 12.0;
     const double RATE_SINGLE = 4e10, RATE_DOUBLE = 1.5e10, RATE_ENTRIES = 2.5e9; /* flop/s per core; multiply-adds at non-zeros per s */
     double sites = (double)size->n_sites, genes = (double)size->n_genes, entries = (double)size->n_entries;
     bool single = o->precision == PRECISION_SINGLE || (o->precision == PRECISION_AUTO && sites * genes > 2e7);
@@ -24,9 +24,10 @@ static struct estimate estimate(const struct section_size *size, const struct co
     double fields = 11.0 * own_sites * GENE_LANES * real_bytes, model = own_sites * RANK * 8.0 * 8.0, rows = 8.0 * entries / n_ranks;
     double columns = 8.0 * entries / (genes_side * spots_side);
     double steps = (double)o->steps + 1.0, flop = 2.0 * OFFSETS * COMPONENTS * 3.0 * steps;
-    double chosen = fmin(genes, fmin(2000.0, fmax(200.0, 4e7 / sites)));
+    double chosen = fmin(genes, (double)correct_sample_size(o->selection_genes, sites));
     double plans = sites * (genes + chosen * CANDIDATES) * flop / (single ? RATE_SINGLE : RATE_DOUBLE);
-    double field = entries * (1.0 + 6.0 * chosen / genes) * SWEEPS * RANK * 4.0 / RATE_ENTRIES;
+    double sweeps = genes >= SAMPLED_FROM * chosen ? SAMPLED_SWEEPS : SWEEPS; /* over all genes */
+    double field = entries * (sweeps + FITS * SWEEPS * chosen / genes) * RANK * 4.0 / RATE_ENTRIES;
     double fit = sites * OFFSETS * COMPONENTS * 4.0 * 20.0 * 400.0 / RATE_DOUBLE;
     return (struct estimate){genes_side, spots_side, {rows + 5.0 * columns + fields + model, (plans + field + fit) / n_ranks}};
 }

@@ -149,7 +149,7 @@ struct fitted {
     struct lowrank_options options;
 };
 
-static void fit_some(struct fitted *f, MPI_Comm comm, int gene_groups, double gene_weights)
+static void fit_some(struct fitted *f, MPI_Comm comm, int gene_groups, double gene_weights, bool single)
 {
     static uint8_t mask[SIDE * SIDE];
     static double counts[MANY * SIDE * SIDE];
@@ -158,8 +158,8 @@ static void fit_some(struct fitted *f, MPI_Comm comm, int gene_groups, double ge
     struct kernel_parameters p = {
         .beta = 0.5, .sigma = 1.3, .tail_weight = 0.2, .tail_length = 3.0, .uniform_weight = 0.1, .permeability = 0.8};
     assert_int_equal(kernel_new_dense(&f->kernel, &f->c.section.slide, &f->c.columns.sites, &p), MONGE_OK);
-    f->options =
-        (struct lowrank_options){.rank = START_RANK, .sweeps = 8, .gene_weights = gene_weights, .first_weight_sweep = 2, .seed = 3};
+    f->options = (struct lowrank_options){
+        .rank = START_RANK, .sweeps = 8, .gene_weights = gene_weights, .first_weight_sweep = 2, .single = single, .seed = 3};
     double *e = room((size_t)f->c.columns.sites.n_own * sizeof *e);
     for (int64_t i = 0; i < f->c.columns.sites.n_own; i++)
         e[i] = 0.5 + hashed(f->c.columns.sites.first + i, 0, 6);
@@ -196,12 +196,14 @@ static void any_grid_gives_the_same_bits(void **state)
 {
     (void)state;
     struct fitted whole, part;
-    for (int weights = 0; weights < 2; weights++) {
-        fit_some(&whole, MPI_COMM_SELF, 1, weights ? 100.0 : 0.0);
+    for (int kind = 0; kind < 4; kind++) {
+        double weights = kind & 1 ? 100.0 : 0.0;
+        bool single = kind & 2;
+        fit_some(&whole, MPI_COMM_SELF, 1, weights, single);
         for (int groups = 1; groups <= suite_size(); groups++) {
             if (suite_size() % groups)
                 continue;
-            fit_some(&part, MPI_COMM_WORLD, groups, weights ? 100.0 : 0.0);
+            fit_some(&part, MPI_COMM_WORLD, groups, weights, single);
             assert_true(same_bits(&part, &whole));
             fitted_free(&part);
         }
@@ -213,7 +215,7 @@ static void likelihood_rises_from_the_start(void **state)
 {
     (void)state;
     struct fitted f;
-    fit_some(&f, MPI_COMM_WORLD, 1, 0.0);
+    fit_some(&f, MPI_COMM_WORLD, 1, 0.0, false);
     for (int s = 1; s < f.options.sweeps; s++)
         assert_true(f.model.loglik[s] >= f.model.loglik[s - 1]);
     assert_true(f.model.loglik[f.options.sweeps - 1] > f.model.loglik[0] + 1000.0);

@@ -128,7 +128,7 @@ static struct fingerprints fingerprints_of(MPI_Comm comm, const char *sim, const
     return f;
 }
 
-/* Every part of the model is on; few sweeps keep it short. kernel: "mixture" (fitted) or a kernel file. */
+/* Every part of the model is on, and the field starts from a sample of the genes; few sweeps keep it short. kernel: "mixture" (fitted) or a kernel file. */
 static void same_bits(const char *precision, const char *kernel)
 {
     if (!shared_data(V2) || !shared_data(SIM))
@@ -136,8 +136,9 @@ static void same_bits(const char *precision, const char *kernel)
     char sim[1024], counts[1024], shape[16] = "1x1";
     snprintf(sim, sizeof sim, "%s", shared_data(SIM));
     snprintf(counts, sizeof counts, "%s", shared_data(V2));
-    const struct setting settings[] = {{"precision", precision}, {"rank", "8"},  {"alpha", "5"},  {"gene-weights", "500"}, {"rho", "50"},
-                                       {"sweeps", "8"},          {"steps", "4"}, {"grid", shape}, {"kernel", kernel}};
+    const struct setting settings[] = {
+        {"precision", precision}, {"rank", "8"},  {"alpha", "5"},  {"gene-weights", "500"}, {"rho", "50"},
+        {"sweeps", "20"},         {"steps", "4"}, {"grid", shape}, {"kernel", kernel},      {"selection-genes", "40"}};
     enum { SETTINGS = sizeof settings / sizeof settings[0] };
     struct fingerprints alone = {0, 0};
     if (suite_rank() == 0)
