@@ -280,8 +280,9 @@ static status fit_kernel(struct correction *c)
     phase_begin("kernel fit");
     if (!learned && strcmp(o->kernel, "mixture") != 0)
         return measured_kernel(c);
-    status fault = correct_holds(c, STAGE_RECEIVING) ? correct_get_kernel(c)
-                                                     : kernel_fit_run(&c->fit, &c->section->slide, &c->section->sites, c->total);
+    status fault = correct_holds(c, STAGE_RECEIVING)
+                       ? correct_get_kernel(c)
+                       : kernel_fit_watched(&c->fit, &c->section->slide, &c->section->sites, c->total, correct_watch, c);
     if (fault)
         return c->section->source ? error_prefix("%s", c->section->source) : fault;
     c->fit.radius = isnan(o->radius) ? shorter_reach(&c->fit.parameters, c->fit.radius) : o->radius;
