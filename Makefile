@@ -45,7 +45,7 @@ $(BUILD)/monge: $(BUILD)/obj/cli/main.o $(LEAK_CHECK) $(BUILD)/libmonge.a
 	@echo LD $@; $(CC) $(CFLAGS) -o $@ $^ $(LDLIBS)
 
 $(BUILD)/libmonge.a: $(OBJECTS)
-	rm -f $@ && ar rcs $@ $^
+	@echo AR $@; rm -f $@ && ar rcs $@ $^
 
 $(BUILD)/obj/%_f32.o: src/%_real.c Makefile
 	@mkdir -p $(@D)

@@ -10,9 +10,12 @@ struct resume {
     int64_t steps_done; /* of the list of steps, from its beginning */
 };
 
+/* True for a list of steps one of which works on a section: it has safe points, and can be resumed. */
+bool resume_applies(const struct pipeline_step *steps, int n_steps);
+
 /* Collective over section->comm, after the section was read or made. If a checkpoint of this very job (version, section, steps and options)
  * lies beside the output, its results join the section's and steps_done says where to go on. Sets section->checkpoint for the steps.
- * Nothing happens in a job without steps that work on a section. MONGE_CANT_CREATE: a checkpoint of another job. MONGE_TRY_AGAIN:
+ * Nothing happens unless resume_applies. MONGE_CANT_CREATE: a checkpoint of another job. MONGE_TRY_AGAIN:
  * a signal has come. */
 status resume_open(struct resume *resume, struct section *section, const struct run_options *run, const char *output,
                    const struct pipeline_step *steps, int n_steps);

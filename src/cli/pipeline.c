@@ -203,9 +203,12 @@ status pipeline_run(MPI_Comm comm, const struct run_options *run, const char *in
         phase_reset();
         traffic_reset();
         log_clear_warnings();
-        signals_defer();
+        bool safe = !run->dry_run && resume_applies(steps, n_steps);
+        if (safe)
+            signals_defer();
         done = run_stages(comm, run, input, output, steps, n_steps, &record);
-        signals_undefer();
+        if (safe)
+            signals_undefer();
         if (done == MONGE_OK)
             log_info("done in %.1f s, %.0f MB on this rank at most", wall_seconds() - started, peak_memory_bytes() / 1e6);
         done = run_record_close(&record, done);

@@ -123,7 +123,7 @@ static char *job_key(const struct section *section, const struct pipeline_step *
 
 /* ---- open, step, close ---- */
 
-static bool works(const struct pipeline_step *steps, int n_steps)
+bool resume_applies(const struct pipeline_step *steps, int n_steps)
 {
     for (int i = 0; i < n_steps; i++)
         if (steps[i].verb->step)
@@ -135,7 +135,7 @@ status resume_open(struct resume *resume, struct section *section, const struct 
                    const struct pipeline_step *steps, int n_steps)
 {
     *resume = (struct resume){.section = section};
-    if (!works(steps, n_steps))
+    if (!resume_applies(steps, n_steps))
         return MONGE_OK;
     char *key = job_key(section, steps, n_steps);
     status done = agree(section->comm, key ? MONGE_OK : error_code());

@@ -17,7 +17,7 @@
 #define AT(member) offsetof(struct submit_options, member)
 static const char *const launchers[] = {[LAUNCHER_MPIRUN] = "mpirun", [LAUNCHER_SRUN] = "srun", NULL};
 static const struct option options[] = {
-    {"nodes", OPTION_INTEGER, AT(nodes), "1", 1, 1e6, NULL, NULL, "Nodes of the job, or of each task of the array."},
+    {"nodes", OPTION_INTEGER, AT(nodes), "1", 1, 1e5, NULL, NULL, "Nodes of the job, or of each task of the array."},
     {"tasks-per-node", OPTION_INTEGER, AT(tasks_per_node), "16", 1, 1e4, NULL, NULL, "Ranks on a node: at most its cores."},
     {"time", OPTION_TEXT, AT(time), NULL, 0, 0, NULL, NULL,
      "Time limit as Slurm writes it (04:00:00, 2-12:00:00); otherwise twice the estimate, rounded up to 5 minutes."},

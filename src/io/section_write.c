@@ -384,6 +384,10 @@ static status create_file(const struct output *out)
     status s = check_place(out->path);
     if (s == MONGE_OK)
         s = output_file_create(out->temporary);
+    struct stat source;
+    double copied = out->copies && stat(out->section->source, &source) == 0 ? (double)source.st_size : 0.0;
+    if (s == MONGE_OK) /* HDF5 gives no reason where not even its first block finds room */
+        s = output_file_reserve(out->temporary, copied + 65536.0);
     if (s != MONGE_OK)
         return s;
     hid_t properties = access_properties(false, MPI_COMM_NULL);
@@ -391,9 +395,8 @@ static status create_file(const struct output *out)
     H5Pclose(properties);
     if (file < 0)
         return error_set(MONGE_CANT_CREATE, "%s: cannot be created (%s)", out->temporary, h5_reason());
-    struct stat source;
-    double copied = out->copies && stat(out->section->source, &source) == 0 ? (double)source.st_size : 0.0;
-    s = output_file_reserve(out->temporary, copied + 65536.0); /* HDF5 may not survive a disk that fills up while it copies */
+    s = output_file_reserve(
+        out->temporary, copied + 65536.0); /* again, since HDF5 has cut the file; it may not survive a disk that fills up while it copies */
     if (s == MONGE_OK)
         s = out->copies ? copy_input(out, file) : make_anndata(out, file);
     for (int k = 0; k < out->n_items && s == MONGE_OK; k++)

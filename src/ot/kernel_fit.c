@@ -24,10 +24,12 @@ struct profile {
     const struct partition *sites;
     const double *total;
     struct kernel_geometry *geometry;
-    double *start;   /* own sites: rescaled tissue totals */
-    double *counted; /* own sites: 1 in the likelihood, 0 left out */
-    double *b, *f;   /* own sites */
-    double *term;    /* own sites x 2 */
+    double *start;                  /* own sites: rescaled tissue totals */
+    double *counted;                /* own sites: 1 in the likelihood, 0 left out */
+    double *b, *f;                  /* own sites */
+    double *term;                   /* own sites x 2 */
+    status (*watch)(void *context); /* NULL, or called after every evaluation */
+    void *watch_context;
 };
 
 static double from_logit(double x)
@@ -95,7 +97,9 @@ static status profile_value(const double *point, void *context, double *value)
     memcpy(profile->b, profile->start, (size_t)profile->sites->n_own * sizeof(double));
     st = richardson_lucy(&kernel, 1, PROFILE_STEPS, profile->total, profile->b, profile->f);
     kernel_free(&kernel);
-    return st ? st : poisson_nll(profile, parameters.permeability, value);
+    if (!st)
+        st = poisson_nll(profile, parameters.permeability, value);
+    return st || !profile->watch ? st : profile->watch(profile->watch_context);
 }
 
 static void profile_free(struct profile *profile)
@@ -199,6 +203,12 @@ static status check_background(const struct slide *slide)
 
 status kernel_fit_run(struct kernel_fit *fit, const struct slide *slide, const struct partition *sites, const double *total)
 {
+    return kernel_fit_watched(fit, slide, sites, total, NULL, NULL);
+}
+
+status kernel_fit_watched(struct kernel_fit *fit, const struct slide *slide, const struct partition *sites, const double *total,
+                          status (*watch)(void *context), void *context)
+{
     static const struct kernel_parameters start = {
         .beta = 0.4, .sigma = 1.5, .tail_weight = 0.25, .tail_length = 3.5, .uniform_weight = 0.1, .permeability = 0.8};
     *fit = (struct kernel_fit){0};
@@ -210,10 +220,14 @@ status kernel_fit_run(struct kernel_fit *fit, const struct slide *slide, const s
     double coarse = fmax(seen, LEAST_RADIUS);
     if (st || (st = profile_new(&profile, slide, sites, total, coarse)))
         return st;
+    profile.watch = watch;
+    profile.watch_context = context;
     st = minimise(&profile, &start, 1.0, MAX_EVALUATIONS, &fit->with_ring, &fit->nll, &fit->evaluations);
     profile_free(&profile);
     if (st || (st = profile_new(&profile, slide, sites, total, fine_radius(slide, coarse))))
         return st;
+    profile.watch = watch;
+    profile.watch_context = context;
     st = minimise(&profile, &fit->with_ring, 0.5, FINE_EVALUATIONS, &fit->with_ring, &fit->nll, &fit->evaluations);
     if (!st) {
         leave_out_ring(&profile);

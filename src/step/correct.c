@@ -52,7 +52,8 @@ static const struct option options[] = {
     OPTION("min-total", OPTION_REAL, min_total, "20", 1, 1e9, NULL, "counts", "genes with fewer molecules are passed through, rescaled"),
     OPTION("readout", OPTION_CHOICE, readout, "plan", 0, 0, readouts, NULL,
            "plan: column sums of the plan; exposure: also evens out the capture of spots"),
-    OPTION("radius", OPTION_REAL, radius, NULL, 2, 64, NULL, "pitches", "reach of the local kernel; unset: from the background"),
+    OPTION("radius", OPTION_REAL, radius, NULL, 2, 64, NULL, "pitches",
+           "reach of the local kernel; unset: from the background, at most what 3 % of the molecules exceed"),
     OPTION("kernel-dictionary", OPTION_REALS, kernel_dictionary, NULL, .3, 32, NULL, "pitches",
            "widths of further Gaussians that gene weights may use"),
     OPTION("selection-genes", OPTION_INTEGER, selection_genes, NULL, 8, 1000000, NULL, NULL,
@@ -255,6 +256,23 @@ static void log_kernel(const struct kernel_fit *fit)
              t->permeability, fit->radius);
 }
 
+/* Molecules that go farther than r, as a share of all. */
+static double share_beyond(const struct kernel_parameters *t, double r)
+{
+    double gaussian = exp(-.5 * r * r / (t->sigma * t->sigma)), tail = (1.0 + r / t->tail_length) * exp(-r / t->tail_length);
+    return t->beta * ((1.0 - t->tail_weight - t->uniform_weight) * gaussian + t->tail_weight * tail);
+}
+
+/* The reach of the fit is longer than the correction needs: spread evenly, the last molecules of the tail cost less accuracy (.0005 of the
+ * error ratio) than time (half of it). */
+static double shorter_reach(const struct kernel_parameters *t, double radius)
+{
+    const double most_beyond = .03, least = 4.0;
+    while (radius > least && share_beyond(t, radius - 1.0) <= most_beyond)
+        radius -= 1.0;
+    return radius;
+}
+
 static status fit_kernel(struct correction *c)
 {
     const struct correct_options *o = c->options;
@@ -262,12 +280,12 @@ static status fit_kernel(struct correction *c)
     phase_begin("kernel fit");
     if (!learned && strcmp(o->kernel, "mixture") != 0)
         return measured_kernel(c);
-    status fault = correct_holds(c, STAGE_RECEIVING) ? correct_get_kernel(c)
-                                                     : kernel_fit_run(&c->fit, &c->section->slide, &c->section->sites, c->total);
+    status fault = correct_holds(c, STAGE_RECEIVING)
+                       ? correct_get_kernel(c)
+                       : kernel_fit_watched(&c->fit, &c->section->slide, &c->section->sites, c->total, correct_watch, c);
     if (fault)
         return c->section->source ? error_prefix("%s", c->section->source) : fault;
-    if (!isnan(o->radius))
-        c->fit.radius = o->radius;
+    c->fit.radius = isnan(o->radius) ? shorter_reach(&c->fit.parameters, c->fit.radius) : o->radius;
     log_kernel(&c->fit);
     if (learned)
         return learned_kernel(c);

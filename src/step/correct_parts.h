@@ -212,6 +212,7 @@ status correct_fit_all(struct correction *c, struct correct_fit *fit);
 
 /* Saves what is known if it is time to, or stops (io/checkpoint.h). NULL: no. */
 status correct_safe_point(struct correction *c);
+status correct_watch(void *correction); /* the same, for kernel_fit_watched */
 /* The stage's results are known. */
 status correct_stage_done(struct correction *c, enum correct_stage stage);
 /* After a sweep of any fit (lowrank_options.after_sweep); context: the correction, or NULL. */

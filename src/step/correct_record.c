@@ -335,12 +335,16 @@ status correct_record(struct correction *c)
     status fault = correct_add_layer(c, "corrected", &c->readout.counts, &c->rest_readout.counts, true);
     if (!fault && c->readout.keep_mean)
         fault = correct_add_layer(c, "corrected_mean", &c->readout.mean, &c->rest_readout.mean, false);
+    if (!fault)
+        fault = correct_safe_point(c); /* all genes are done: what follows is quickly done again */
     if (!fault && c->options->pca > 0)
         fault = add_pca(c);
     if (!fault)
         fault = add_columns(c, &signs);
     if (!fault)
         fault = add_factors(c);
+    if (!fault)
+        fault = correct_safe_point(c);
     if (fault)
         return fault;
 

@@ -124,6 +124,11 @@ status correct_safe_point(struct correction *c)
     return c ? checkpoint_safe_point(c->section->checkpoint, put_correction, c) : MONGE_OK;
 }
 
+status correct_watch(void *correction)
+{
+    return correct_safe_point(correction);
+}
+
 /* What shows that a checkpoint was written after a stage. */
 static const char *const stage_items[] = {
     [STAGE_RECEIVING] = "receiving factors", [STAGE_CHOSEN] = "choices", [STAGE_CHOSEN + 1] = "field"};
