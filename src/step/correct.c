@@ -57,7 +57,7 @@ static const struct option options[] = {
     OPTION("kernel-dictionary", OPTION_REALS, kernel_dictionary, NULL, .3, 32, NULL, "pitches",
            "widths of further Gaussians that gene weights may use"),
     OPTION("selection-genes", OPTION_INTEGER, selection_genes, NULL, 8, 1000000, NULL, NULL,
-           "genes used for the choices, stratified by depth; unset: 600, fewer on large slides"),
+           "genes used for the choices, stratified by depth; unset: 400, fewer on large slides"),
     OPTION("mean-layer", OPTION_CHOICE, mean_layer, "auto", 0, 0, switches, NULL,
            "also write expected counts, layers/corrected_mean; auto: below 2e7 spots x genes"),
     OPTION("precision", OPTION_CHOICE, precision, "auto", 0, 0, precisions, NULL,

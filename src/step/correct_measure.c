@@ -87,6 +87,9 @@ static status scorer_new(struct scorer *s, const struct section *section)
     return MONGE_OK;
 }
 
+/* Scores of a gene's whole field: of about this many genes, evenly spaced batches. */
+enum { WHOLE_GENES = 2000 };
+
 /* Scores of every corrected gene, gene by gene in the Section's order. Returns their number in *n. */
 static status score_all(const struct correction *c, struct scorer *s, const double *corrected, struct gene_score *counts,
                         struct gene_score *mean, int64_t *n)
@@ -99,6 +102,7 @@ static status score_all(const struct correction *c, struct scorer *s, const doub
     status fault = moran_graph_new(&graph, &section->slide, &section->sites, true);
     if (!fault)
         fault = whole_score_new(&whole, &section->slide, &section->sites, LANES, section->n_genes, domain, marker_domain);
+    int64_t every = section->n_genes / WHOLE_GENES + 1;
     *n = 0;
     for (int64_t first = 0; first < section->n_genes && !fault; first += LANES) {
         struct gene_score batch[2][LANES];
@@ -110,7 +114,7 @@ static status score_all(const struct correction *c, struct scorer *s, const doub
                 continue;
             struct gene_score *score = batch[k - COUNTS];
             fault = score_genes(&graph, LANES, s->field[TRUTH], s->field[RAW], s->field[k], score);
-            if (!fault)
+            if (!fault && first / LANES % every == 0)
                 whole_score_genes(&whole, first, LANES, s->field[TRUTH], s->field[RAW], s->field[k], score);
         }
         for (int64_t g = first; g < first + LANES && g < section->n_genes && !fault; g++)
