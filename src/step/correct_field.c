@@ -27,7 +27,7 @@ static int deeper(const void *a, const void *b)
 
 int64_t correct_sample_size(int64_t wanted, double n_sites)
 {
-    const double most = 400.0, least = 96.0, budget = 1.2e7; /* sites x genes */
+    const double most = 400.0, least = 96.0, budget = 2.8e7; /* sites x genes */
     return wanted != OPTION_UNSET ? wanted : (int64_t)fmin(most, fmax(least, budget / n_sites));
 }
 

@@ -68,6 +68,18 @@ static bool better(const struct score *a, const struct score *b, double se_facto
 
 enum { RANKS = 5 };
 static const int rank_grid[RANKS] = {8, 12, 16, 24, 40};
+/* The ranks worth trying: three genes to a factor at least; small ranks are for small slides, large ones have more structure. */
+static int least_rank(const struct slide *slide)
+{
+    const int64_t large = 50000; /* sites */
+    return slide->n_sites > large ? 16 : rank_grid[0];
+}
+
+static int most_rank(int64_t genes)
+{
+    return genes / 3 > rank_grid[0] ? (int)(genes / 3) : rank_grid[0];
+}
+
 static const double RHO_ON = 50.0, GENE_WEIGHTS_ON = 500.0;
 enum { SWEEPS = 40, SWEEPS_LONG = 120 };
 
@@ -78,11 +90,14 @@ static status choose_rank_and_rho(const struct selector *s, struct correct_choic
     struct trial trials[RANKS] = {0};
     struct score scores[RANKS][2] = {0};
     int n = 0, best[2] = {0, 0};
-    int64_t genes = s->halves->fit.n_genes_all;
+    int most = most_rank(s->halves->fit.n_genes_all), least = least_rank(s->setting->slide);
+    least = least < most ? least : rank_grid[0];
     status fault = MONGE_OK;
     for (int i = 0; i < RANKS && !fault; i++) {
-        if (rank_given ? i > 0 : rank_grid[i] > (genes / 3 > 8 ? genes / 3 : 8))
+        if (rank_given ? i > 0 : rank_grid[i] > most)
             break;
+        if (!rank_given && rank_grid[i] < least)
+            continue;
         if (!rank_given)
             choices.rank = rank_grid[i];
         fault = try_fit(s, &choices, &trials[n]);

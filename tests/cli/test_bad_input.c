@@ -314,7 +314,7 @@ static void one_rank_alone(void **state)
     free(output);
 }
 
-/* The launcher is told to stop in the middle of the work. */
+/* The launcher is told to stop in the middle of the work; it kills ranks after a second, done or not (docs/checkpoints.md). */
 static void stopped(void **state)
 {
     (void)state;
@@ -326,8 +326,7 @@ static void stopped(void **state)
         child_shell("timeout -s TERM 3 mpirun -n 2 $M correct $T/bad.h5ad -o $T/out.h5ad --seed-training 100000 --formulation seed", &code);
     if (code == 0)
         fail_msg("it ran to its end\n%s", output);
-    assert_int_equal(outputs(), 0);
-    child_must("rm -f $T/out.h5ad.checkpoint.?");
+    child_must("test ! -e $T/out.h5ad && rm -f $T/out.h5ad.*");
     free(output);
 }
 
