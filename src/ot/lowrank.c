@@ -15,6 +15,8 @@
 #include "monge/exact_sum.h"
 #include "monge/rounded_sum.h"
 
+enum { OCTET = 8 }; /* lanes come in octets */
+
 /* One fit's fields. width = parts x lanes; a row holds the parts one after the other. */
 struct sweep {
     const struct kernel *kernel;
@@ -25,6 +27,7 @@ struct sweep {
     double *expected;        /* own sites x width: sum_g r, then sum_g w q */
     double *part[2];         /* own sites x lanes each */
     double *work;            /* 2 x own sites x lanes */
+    double *dealt[2];        /* own sites x lanes each; NULL with one gene group */
     double *back;            /* own sites x parts: K_c' e */
     double *site_shift;      /* own sites: rounding shift of n_i */
     double *weight;          /* own genes x width: w_gck = pi_gc V_gk */
@@ -52,6 +55,8 @@ static void sweep_free(struct sweep *s)
     free(s->part[0]);
     free(s->part[1]);
     free(s->work);
+    free(s->dealt[0]);
+    free(s->dealt[1]);
     free(s->back);
     free(s->site_shift);
     free(s->weight);
@@ -76,6 +81,9 @@ static status sweep_new(struct sweep *s, const struct kernel *kernel, const stru
     s->part[0] = aligned(own * lanes);
     s->part[1] = aligned(own * lanes);
     s->work = aligned(2 * own * lanes);
+    bool deal = columns->grid->n_gene_groups > 1;
+    for (int k = 0; deal && k < 2; k++)
+        s->dealt[k] = aligned(own * lanes);
     s->back = aligned(own * parts);
     s->site_shift = aligned(own);
     s->weight = aligned(genes * s->width);
@@ -84,8 +92,8 @@ static status sweep_new(struct sweep *s, const struct kernel *kernel, const stru
     s->mass = aligned(s->width);
     s->logs = aligned(genes);
     status st = MONGE_OK;
-    if (!s->field || !s->expected || !s->part[0] || !s->part[1] || !s->work || !s->back || !s->site_shift || !s->weight || !s->share ||
-        !s->exposure || !s->mass || !s->logs)
+    if ((deal && (!s->dealt[0] || !s->dealt[1])) || !s->field || !s->expected || !s->part[0] || !s->part[1] || !s->work || !s->back ||
+        !s->site_shift || !s->weight || !s->share || !s->exposure || !s->mass || !s->logs)
         st = error_memory("the low-rank field", 8.0 * (double)s->width * (double)(2 * own + 2 * genes) + 32.0 * (double)(own * lanes));
     st = agree(columns->grid->comm, st ? st : lowrank_counts_new(&s->counts, columns));
     if (st)
@@ -110,10 +118,69 @@ static status site_totals(struct sweep *s, const double *e)
     return st;
 }
 
+static status part_apply(struct sweep *s, int part, int lanes, const double *in, double *out)
+{
+    return s->parts == 1 ? kernel_apply_f64(s->kernel, lanes, NULL, in, out, s->work)
+                         : kernel_component_apply_f64(s->kernel, part, lanes, in, out);
+}
+
 static status part_adjoint(struct sweep *s, int part, int lanes, const double *in, double *out)
 {
     return s->parts == 1 ? kernel_adjoint_f64(s->kernel, lanes, NULL, in, out, s->work)
                          : kernel_component_adjoint_f64(s->kernel, part, lanes, in, out);
+}
+
+/* Lanes [first, end) of a gene group: whole octets, as even as they go. */
+static void dealt_lanes(const struct sweep *s, int group, int *first, int *end)
+{
+    int octets = s->lanes / OCTET, groups = s->columns->grid->n_gene_groups;
+    *first = OCTET * (int)((int64_t)octets * group / groups);
+    *end = OCTET * (int)((int64_t)octets * (group + 1) / groups);
+}
+
+/* Columns [first, end) of rows of `lanes`, to or from rows of their own. */
+static void pack(int64_t rows, int lanes, int first, int end, const double *from, double *to)
+{
+    for (int64_t i = 0; i < rows; i++)
+        memcpy(to + i * (end - first), from + i * lanes + first, (size_t)(end - first) * sizeof *to);
+}
+
+static void unpack(int64_t rows, int lanes, int first, int end, const double *from, double *to)
+{
+    for (int64_t i = 0; i < rows; i++)
+        memcpy(to + i * lanes + first, from + i * (end - first), (size_t)(end - first) * sizeof *to);
+}
+
+/* A part of the kernel on all lanes (own sites x lanes): gene groups hold the same fields, so each takes some lanes and gives the others
+ * the result. */
+static status deal_lanes(struct sweep *s, status (*use)(struct sweep *s, int part, int lanes, const double *in, double *out), int part,
+                         const double *in, double *out)
+{
+    const struct grid *grid = s->columns->grid;
+    int64_t own = s->columns->sites.n_own;
+    if (grid->n_gene_groups == 1)
+        return use(s, part, s->lanes, in, out);
+    int first, end;
+    dealt_lanes(s, grid->gene_group, &first, &end);
+    double *mine = s->dealt[0], *all = s->dealt[1];
+    pack(own, s->lanes, first, end, in, mine);
+    status st = first < end ? use(s, part, end - first, mine, out) : MONGE_OK;
+    st = agree(grid->gene_comm, st);
+    if (st)
+        return st;
+    int counts[grid->n_gene_groups], starts[grid->n_gene_groups];
+    for (int g = 0; g < grid->n_gene_groups; g++) {
+        int from, to;
+        dealt_lanes(s, g, &from, &to);
+        counts[g] = (int)(own * (to - from));
+        starts[g] = (int)(own * from);
+    }
+    MPI_Allgatherv(out, counts[grid->gene_group], MPI_DOUBLE, all, counts, starts, MPI_DOUBLE, grid->gene_comm);
+    for (int g = 0; g < grid->n_gene_groups; g++) {
+        dealt_lanes(s, g, &first, &end);
+        unpack(own, s->lanes, first, end, all + starts[g], out);
+    }
+    return MONGE_OK;
 }
 
 /* K_c' e, once. */
@@ -137,8 +204,7 @@ static status forward_fields(struct sweep *s, const double *u, const double *e)
     status st = MONGE_OK;
     for (int c = 0; c < s->parts && !st; c++) {
         double *f = s->part[0];
-        st =
-            s->parts == 1 ? kernel_apply_f64(s->kernel, lanes, NULL, u, f, s->work) : kernel_component_apply_f64(s->kernel, c, lanes, u, f);
+        st = deal_lanes(s, part_apply, c, u, f);
         for (int64_t i = 0; i < own; i++)
             memcpy(s->field + i * width + c * lanes, f + i * lanes, (size_t)lanes * sizeof *f);
     }
@@ -251,7 +317,7 @@ static status source_numerator(struct sweep *s, double *numerator)
     for (int c = 0; c < s->parts && !st; c++) {
         for (int64_t i = 0; i < own; i++)
             memcpy(s->part[0] + i * lanes, s->expected + i * width + c * lanes, (size_t)lanes * sizeof *numerator);
-        st = part_adjoint(s, c, lanes, s->part[0], s->part[1]);
+        st = deal_lanes(s, part_adjoint, c, s->part[0], s->part[1]);
         for (int64_t i = 0; i < own * lanes; i++)
             numerator[i] += s->part[1][i];
     }
