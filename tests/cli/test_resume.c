@@ -199,7 +199,7 @@ static void killed(void **state)
     (void)state;
     if (elsewhere())
         return;
-    int moments = is_long() ? 30 : 3;
+    int moments = is_long() ? 30 : 2;
     child_must(
         "printf \"input: $T/raw.h5ad\\noutput: OUTPUT\\ncheckpoint-every: 0.1\\nsteps:\\n  - correct: {rank: 8, sweeps: 60, steps: 100}\\n "
         " - "
