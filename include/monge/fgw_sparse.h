@@ -25,14 +25,14 @@
 
 /* What the solver tells the caller before it asks for dissimilarities at a level. Borrowed; valid until the next level. */
 struct fgw_level {
-    int number;                /* 0: coarsest */
-    bool full;                 /* full resolution: (super-)spots are the spots */
-    int64_t n, m;              /* (super-)spots of A and B */
+    int number;                   /* 0: coarsest */
+    bool full;                    /* full resolution: (super-)spots are the spots */
+    int64_t n, m;                 /* (super-)spots of A and B */
     int64_t row_first, row_count; /* rows this rank will ask for */
-    const int32_t *group_a;    /* n of the problem: super-spot of each spot of A; NULL at full resolution */
-    const int32_t *group_b;    /* m of the problem; NULL at full resolution */
-    int64_t n_columns;         /* distinct columns this rank will ask for */
-    const int64_t *columns;    /* n_columns, ascending */
+    const int32_t *group_a;       /* n of the problem: super-spot of each spot of A; NULL at full resolution */
+    const int32_t *group_b;       /* m of the problem; NULL at full resolution */
+    int64_t n_columns;            /* distinct columns this rank will ask for */
+    const int64_t *columns;       /* n_columns, ascending */
 };
 
 /* Collective over problem->comm, before each level (and again when candidates change): pool counts, fetch remote columns. */
@@ -59,21 +59,21 @@ status fgw_share(struct partition *rows, MPI_Comm comm, int64_t n);
 enum fgw_polish { FGW_POLISH_AUTO, FGW_POLISH_ALWAYS, FGW_POLISH_NEVER };
 
 struct fgw_scalable_options {
-    int rank, landmarks;      /* 32, 128: of the distances */
-    double radius;            /* 4 spacings: of the candidates at first */
-    double radius_most;       /* 12: largest radius of a region that keeps growing */
-    double eps;               /* proximal step length in units of M; NAN: half the spread of the dissimilarities */
-    double inner_tol;         /* 1e-4: relative L1 error of the marginals of a step */
-    int64_t inner_most;       /* 2000 iterations per step */
-    int steps, level_steps;   /* 50 at full resolution at most, 10 at the levels before */
-    double tol;               /* 1e-6: full-resolution steps end when F falls by less than tol |F| */
-    int64_t coarse_spots;     /* 400: super-spots at the coarsest level at most */
-    int rotations;            /* 12 spatial starts, each with and without reflection */
-    int keep;                 /* 2 best starts go on */
+    int rank, landmarks;    /* 32, 128: of the distances */
+    double radius;          /* 4 spacings: of the candidates at first */
+    double radius_most;     /* 12: largest radius of a region that keeps growing */
+    double eps;             /* proximal step length in units of M; NAN: half the spread of the dissimilarities */
+    double inner_tol;       /* 1e-4: relative L1 error of the marginals of a step */
+    int64_t inner_most;     /* 2000 iterations per step */
+    int steps, level_steps; /* 50 at full resolution at most, 10 at the levels before */
+    double tol;             /* 1e-6: full-resolution steps end when F falls by less than tol |F| */
+    int64_t coarse_spots;   /* 400: super-spots at the coarsest level at most */
+    int rotations;          /* 12 spatial starts, each with and without reflection */
+    int keep;               /* 2 best starts go on */
     enum fgw_polish polish;
-    int64_t polish_below;     /* 100000 spots */
-    int polish_steps;         /* 3 at most; fewer when the gap is below tol |F| */
-    int expression_matches;   /* 0: so many columns of least dissimilarity per row join the candidates at the coarse levels */
+    int64_t polish_below;   /* 100000 spots */
+    int polish_steps;       /* 3 at most; fewer when the gap is below tol |F| */
+    int expression_matches; /* 0: so many columns of least dissimilarity per row join the candidates at the coarse levels */
 };
 struct fgw_scalable_options fgw_scalable_options_default(void);
 
@@ -99,24 +99,24 @@ struct fgw_scalable_result {
     double *mass;                /* entries: T_ik */
     double *f, *g;               /* n, m on all ranks: dual potentials of the linearised problem */
     struct fgw_transform transform;
-    struct fgw_value value; /* of the plan, geometry exact up to value_error; gap over the candidates */
-    double value_error;     /* standard error of value.gw where pairs were sampled; 0: all pairs were summed */
+    struct fgw_value value;    /* of the plan, geometry exact up to value_error; gap over the candidates */
+    double value_error;        /* standard error of value.gw where pairs were sampled; 0: all pairs were summed */
     double objective_low_rank; /* F with the distances in low rank: what the steps minimise */
     double gap_share;          /* gap / |F| */
     bool gap_exact;            /* by exact linear programming; else an upper bound from the potentials */
     int n_starts;
     struct fgw_start *starts; /* n_starts */
     int n_trace;
-    double *trace;       /* n_trace: F in low rank after each step at full resolution (unrounded), then after rounding and each polish step */
-    double radius;       /* largest in use at the end */
-    double radius_share; /* of the rows, that grew beyond the first radius */
-    double ring_share;   /* of the mass in the outermost ring at the end */
+    double *trace; /* n_trace: F in low rank after each step at full resolution (unrounded), then after rounding and each polish step */
+    double radius; /* largest in use at the end */
+    double radius_share;  /* of the rows, that grew beyond the first radius */
+    double ring_share;    /* of the mass in the outermost ring at the end */
     bool suggest_partial; /* mass still presses against the largest radius: sections overlap in part */
-    int64_t candidates;  /* pairs, all ranks, at full resolution */
+    int64_t candidates;   /* pairs, all ranks, at full resolution */
     int levels;
-    int steps;               /* at full resolution */
-    int64_t iterations;      /* of Sinkhorn at full resolution */
-    double marginal_error;   /* relative L1, of the plan before rounding */
+    int steps;                                                           /* at full resolution */
+    int64_t iterations;                                                  /* of Sinkhorn at full resolution */
+    double marginal_error;                                               /* relative L1, of the plan before rounding */
     double seconds_starts, seconds_levels, seconds_step, seconds_polish; /* seconds_step: mean of one step at full resolution */
 };
 void fgw_scalable_result_free(struct fgw_scalable_result *result);

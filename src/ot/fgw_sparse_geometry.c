@@ -63,17 +63,6 @@ static status make_rows(struct geometry *g, const struct sparse_level *level, do
     return s;
 }
 
-static status sum_constant(struct geometry *g, const struct sparse_level *level)
-{
-    double of_a, of_b;
-    status s = exact_field_sum_f64(&level->rows, 1, g->square_a, level->p + level->rows.first, &of_a);
-    if (s == MONGE_OK)
-        s = exact_field_sum_f64(&level->columns, 1, g->square_b, level->q + level->columns.first, &of_b);
-    if (s == MONGE_OK)
-        g->constant = of_a + of_b;
-    return s;
-}
-
 /* Local: U and squares of own and ghost columns. */
 static status fill_columns(struct geometry *g, const struct sparse_level *level)
 {
@@ -84,7 +73,8 @@ static status fill_columns(struct geometry *g, const struct sparse_level *level)
     free(g->square_b);
     g->factor_b = malloc(((size_t)(own + ghosts) * (size_t)rank + 1) * sizeof *g->factor_b);
     g->square_b = malloc(((size_t)(own + ghosts) + 1) * sizeof *g->square_b);
-    status s = position && g->factor_b && g->square_b ? MONGE_OK : error_memory("low-rank distances", 8.0 * (double)((own + ghosts) * rank));
+    status s =
+        position && g->factor_b && g->square_b ? MONGE_OK : error_memory("low-rank distances", 8.0 * (double)((own + ghosts) * rank));
     if (s == MONGE_OK) {
         for (int64_t k = 0; k < ghosts; k++)
             memcpy(position + 2 * k, level->y + 2 * level->pattern.ghost_column[k], 2 * sizeof *position);
@@ -136,10 +126,8 @@ status geometry_new(struct geometry *g, const struct sparse_level *level, const 
     }
     if (s == MONGE_OK)
         s = make_rows(g, level, spread_a);
-    if (s == MONGE_OK) {
+    if (s == MONGE_OK)
         square_columns(g, level);
-        s = sum_constant(g, level);
-    }
     free(spread_a);
     return s;
 }
@@ -183,7 +171,7 @@ static void block_moment(struct geometry *g, const struct sparse_level *level, i
     }
 }
 
-status geometry_moment(struct geometry *g, const struct sparse_level *level, double *gw)
+status geometry_moment(struct geometry *g, const struct sparse_level *level, double *trace)
 {
     int rank = g->distance->rank;
     const double *weight = g->distance->weight;
@@ -201,14 +189,13 @@ status geometry_moment(struct geometry *g, const struct sparse_level *level, dou
     free(portion);
     if (s != MONGE_OK)
         return s;
-    double trace = 0.0;
+    *trace = 0.0;
     for (int a = 0; a < rank; a++)
         for (int b = 0; b < rank; b++) {
             double plain = g->moment[a * rank + b];
             g->moment[a * rank + b] = weight[a] * plain * weight[b];
-            trace = fused_inline(plain, g->moment[a * rank + b], trace);
+            *trace = fused_inline(plain, g->moment[a * rank + b], *trace);
         }
-    *gw = g->constant - 2.0 * trace;
     return MONGE_OK;
 }
 

@@ -98,9 +98,16 @@ static status begin_level(const struct sparse_level *level, const struct level_i
         for (int64_t k = 0; k < level->m; k++)
             if (seen[k])
                 columns[count++] = k;
-        const struct fgw_level told = {.number = input->number, .full = input->group_a == NULL, .n = level->n, .m = level->m,
-                                       .row_first = level->rows.first, .row_count = level->rows.n_own, .group_a = input->group_a,
-                                       .group_b = input->group_b, .n_columns = count, .columns = columns};
+        const struct fgw_level told = {.number = input->number,
+                                       .full = input->group_a == NULL,
+                                       .n = level->n,
+                                       .m = level->m,
+                                       .row_first = level->rows.first,
+                                       .row_count = level->rows.n_own,
+                                       .group_a = input->group_a,
+                                       .group_b = input->group_b,
+                                       .n_columns = count,
+                                       .columns = columns};
         s = input->begin(input->context, &told);
     }
     free(seen);
@@ -112,8 +119,8 @@ static status check_row(int64_t row, int64_t count, const int64_t *columns, cons
 {
     for (int64_t k = 0; k < count; k++)
         if (!isfinite(value[k]))
-            return error_set(MONGE_BAD_DATA, "alignment: the dissimilarity of spot %lld of slice A and spot %lld of slice B is %g", (long long)row,
-                             (long long)columns[k], value[k]);
+            return error_set(MONGE_BAD_DATA, "alignment: the dissimilarity of spot %lld of slice A and spot %lld of slice B is %g",
+                             (long long)row, (long long)columns[k], value[k]);
     return MONGE_OK;
 }
 
@@ -184,13 +191,15 @@ static status find_candidates(struct sparse_level *level, const struct level_inp
     return s;
 }
 
-status sparse_level_new(struct sparse_level *level, MPI_Comm comm, const struct level_input *input, const struct fgw_scalable_options *options)
+status sparse_level_new(struct sparse_level *level, MPI_Comm comm, const struct level_input *input,
+                        const struct fgw_scalable_options *options)
 {
-    *level = (struct sparse_level){.options = options, .alpha = input->alpha, .eps = options->eps, .n = input->n, .m = input->m,
-                                   .p = input->p, .x = input->x};
+    *level = (struct sparse_level){
+        .options = options, .alpha = input->alpha, .eps = options->eps, .n = input->n, .m = input->m, .p = input->p, .x = input->x};
     for (int64_t i = 0; i < level->n; i++)
         level->mass += level->p[i];
-    status s = input->rows ? partition_new(&level->rows, comm, input->rows->n_blocks, input->rows->block_start) : fgw_share(&level->rows, comm, level->n);
+    status s = input->rows ? partition_new(&level->rows, comm, input->rows->n_blocks, input->rows->block_start)
+                           : fgw_share(&level->rows, comm, level->n);
     if (s == MONGE_OK)
         s = fgw_share(&level->columns, comm, level->m);
     if (s == MONGE_OK)
@@ -280,8 +289,7 @@ static status make_alive(struct sparse_level *level, const double *plan, double 
 
 /* ---- steps ---- */
 
-/* cost = grad F of the alive pairs of own rows. Local. */
-static void gradient(struct sparse_level *level)
+void sparse_level_gradient(struct sparse_level *level)
 {
     const struct kernel_lines *lines = &level->pattern.by_rows;
     for (int64_t i = 0; i < lines->n; i++) {
@@ -293,25 +301,39 @@ static void gradient(struct sparse_level *level)
     }
 }
 
-/* Moment, linear term and F of the alive plan. Collective. */
-static status evaluate(struct sparse_level *level)
+/* lane: <M, T> and sum T (square_a + square_b) of each own row. */
+static void row_terms(const struct sparse_level *level, double *lane)
 {
     const struct kernel_lines *lines = &level->pattern.by_rows;
-    double *row = malloc(((size_t)lines->n + 1) * sizeof *row);
-    status s = agree(level->rows.comm, row ? MONGE_OK : error_memory("a sparse plan", 8.0 * (double)lines->n));
-    if (s == MONGE_OK) {
-        for (int64_t i = 0; i < lines->n; i++) {
-            row[i] = 0.0;
-            for (int64_t k = lines->start[i]; k < lines->start[i + 1]; k++)
-                row[i] = fused_inline((double)level->alive_M[k], level->alive_plan[k], row[i]);
+    const struct geometry *g = &level->geometry;
+    for (int64_t i = 0; i < lines->n; i++) {
+        double linear = 0.0, square = 0.0;
+        for (int64_t k = lines->start[i]; k < lines->start[i + 1]; k++) {
+            linear = fused_inline((double)level->alive_M[k], level->alive_plan[k], linear);
+            square = fused_inline(g->square_a[i] + g->square_b[lines->index[k]], level->alive_plan[k], square);
         }
-        s = exact_field_sum_f64(&level->rows, 1, row, NULL, &level->linear);
+        lane[2 * i] = linear;
+        lane[2 * i + 1] = square;
     }
-    free(row);
+}
+
+status sparse_level_evaluate(struct sparse_level *level)
+{
+    double *lane = malloc(((size_t)level->rows.n_own + 1) * 2 * sizeof *lane), total[2], trace = 0.0;
+    status s = agree(level->rows.comm, lane ? MONGE_OK : error_memory("a sparse plan", 16.0 * (double)level->rows.n_own));
+    if (s == MONGE_OK) {
+        row_terms(level, lane);
+        s = exact_field_sum_f64(&level->rows, 2, lane, NULL, total);
+    }
+    free(lane);
     if (s == MONGE_OK)
-        s = geometry_moment(&level->geometry, level, &level->gw);
+        s = geometry_moment(&level->geometry, level, &trace);
+    if (s != MONGE_OK)
+        return s;
+    level->linear = total[0];
+    level->gw = total[1] - 2.0 * trace;
     level->objective = (1.0 - level->alpha) * level->linear + level->alpha * level->gw;
-    return s;
+    return MONGE_OK;
 }
 
 /* The first potentials of the rows: what scales each row of T exp(-grad/eps) to its mass. Also measures the spread of the gradient inside
@@ -323,7 +345,7 @@ static status first_potentials(struct sparse_level *level)
     status s = agree(level->rows.comm, variance ? MONGE_OK : error_memory("a sparse plan", 8.0 * (double)lines->n));
     if (s != MONGE_OK)
         return s;
-    gradient(level);
+    sparse_level_gradient(level);
     for (int64_t i = 0; i < lines->n; i++) {
         double mass = 0.0, mean = 0.0, square = 0.0;
         for (int64_t k = lines->start[i]; k < lines->start[i + 1]; k++) {
@@ -370,7 +392,7 @@ status sparse_level_start(struct sparse_level *level, const struct landmark_dist
     if (s == MONGE_OK)
         s = geometry_new(&level->geometry, level, distance);
     if (s == MONGE_OK)
-        s = evaluate(level);
+        s = sparse_level_evaluate(level);
     return s == MONGE_OK ? first_potentials(level) : s;
 }
 
@@ -379,7 +401,7 @@ static void make_kernel(struct sparse_level *level)
 {
     struct kernel_lines *lines = &level->pattern.by_rows;
     double inverse = 1.0 / level->eps;
-    gradient(level);
+    sparse_level_gradient(level);
     for (int64_t i = 0; i < lines->n; i++)
         for (int64_t k = lines->start[i]; k < lines->start[i + 1]; k++) {
             double exponent = (level->f[i] + level->g[lines->index[k]] - level->alive_cost[k]) * inverse;
@@ -411,7 +433,7 @@ status sparse_level_step(struct sparse_level *level, double inner_tol)
     take_plan(level);
     level->iterations += level->sinkhorn.iterations;
     level->steps++;
-    return evaluate(level);
+    return sparse_level_evaluate(level);
 }
 
 void sparse_level_plan(const struct sparse_level *level, double *plan)
@@ -439,75 +461,48 @@ static status renew_columns(struct sparse_level *level)
     return MONGE_OK;
 }
 
-status sparse_level_prune(struct sparse_level *level)
+/* The pairs with more than `least` of a spot's mass, with this plan. Collective. */
+static status replace_alive(struct sparse_level *level, const double *plan, double least)
 {
-    double *plan = malloc(((size_t)level->allowed.row_start[level->rows.n_own] + 1) * sizeof *plan), omega = level->sinkhorn.omega;
-    status s = agree(level->rows.comm, plan ? MONGE_OK : error_memory("a sparse plan", 8.0 * (double)level->m));
-    if (s == MONGE_OK) {
-        sparse_level_plan(level, plan);
-        drop_alive(level);
-        s = make_alive(level, plan, DROP);
-    }
-    free(plan);
+    double omega = level->sinkhorn.omega;
+    drop_alive(level);
+    status s = make_alive(level, plan, least);
     level->sinkhorn.omega = omega;
     return s == MONGE_OK ? renew_columns(level) : s;
 }
 
-/* ---- the rigid motion ---- */
-
-enum { MASS, X0, X1, Y0, Y1, X0Y0, X0Y1, X1Y0, X1Y1, N_MOMENTS };
-
-static status fit_moments(const struct sparse_level *level, double total[N_MOMENTS])
+status sparse_level_prune(struct sparse_level *level)
 {
-    const struct kernel_lines *lines = &level->pattern.by_rows;
-    double *lane = calloc(((size_t)lines->n + 1) * N_MOMENTS, sizeof *lane);
-    double *y = malloc(((size_t)(level->columns.n_own + level->pattern.n_ghost_columns) + 1) * 2 * sizeof *y);
-    status s = agree(level->rows.comm, lane && y ? MONGE_OK : error_memory("the rigid motion", 72.0 * (double)lines->n));
+    double *plan = malloc(((size_t)level->allowed.row_start[level->rows.n_own] + 1) * sizeof *plan);
+    status s = agree(level->rows.comm, plan ? MONGE_OK : error_memory("a sparse plan", 8.0 * (double)level->m));
     if (s == MONGE_OK) {
-        memcpy(y, level->y + 2 * level->columns.first, (size_t)level->columns.n_own * 2 * sizeof *y);
-        for (int64_t k = 0; k < level->pattern.n_ghost_columns; k++)
-            memcpy(y + 2 * (level->columns.n_own + k), level->y + 2 * level->pattern.ghost_column[k], 2 * sizeof *y);
-        for (int64_t i = 0; i < lines->n; i++) {
-            const double *x = level->x + 2 * (level->rows.first + i);
-            double *sum = lane + i * N_MOMENTS;
-            for (int64_t k = lines->start[i]; k < lines->start[i + 1]; k++) {
-                sum[MASS] += level->alive_plan[k];
-                sum[Y0] = fused_inline(level->alive_plan[k], y[2 * lines->index[k]], sum[Y0]);
-                sum[Y1] = fused_inline(level->alive_plan[k], y[2 * lines->index[k] + 1], sum[Y1]);
-            }
-            for (int a = 0; a < 2; a++) {
-                sum[X0 + a] = sum[MASS] * x[a];
-                sum[X0Y0 + 2 * a] = sum[Y0] * x[a];
-                sum[X0Y0 + 2 * a + 1] = sum[Y1] * x[a];
-            }
-        }
-        s = exact_field_sum_f64(&level->rows, N_MOMENTS, lane, NULL, total);
+        sparse_level_plan(level, plan);
+        s = replace_alive(level, plan, DROP);
     }
-    free(lane);
-    free(y);
+    free(plan);
     return s;
 }
 
-status sparse_level_fit(const struct sparse_level *level, struct fgw_transform *t)
+status sparse_level_revive(struct sparse_level *level, const double *plan)
 {
-    double c[N_MOMENTS];
-    status s = fit_moments(level, c);
-    if (s != MONGE_OK)
-        return s;
-    double mass = c[MASS] > 0.0 ? c[MASS] : 1.0, cross[2][2];
-    for (int a = 0; a < 2; a++)
-        for (int b = 0; b < 2; b++)
-            cross[a][b] = c[X0Y0 + 2 * a + b] - c[X0 + a] * c[Y0 + b] / mass;
-    double proper = hypot(cross[0][0] + cross[1][1], cross[1][0] - cross[0][1]);
-    double reflected = hypot(cross[0][0] - cross[1][1], cross[1][0] + cross[0][1]);
-    t->det = reflected > proper * (1.0 + 1e-9) ? -1.0 : 1.0;
-    t->angle = t->det > 0.0 ? atan2(cross[1][0] - cross[0][1], cross[0][0] + cross[1][1])
-                            : atan2(cross[1][0] + cross[0][1], cross[0][0] - cross[1][1]);
-    t->rotation[0][0] = cos(t->angle);
-    t->rotation[1][0] = sin(t->angle);
-    t->rotation[0][1] = -t->det * t->rotation[1][0];
-    t->rotation[1][1] = t->det * t->rotation[0][0];
-    for (int a = 0; a < 2; a++)
-        t->shift[a] = (c[X0 + a] - t->rotation[a][0] * c[Y0] - t->rotation[a][1] * c[Y1]) / mass;
-    return MONGE_OK;
+    status s = replace_alive(level, plan, -1.0);
+    return s == MONGE_OK ? sparse_level_evaluate(level) : s;
+}
+
+/* ---- the rigid motion ---- */
+
+status sparse_level_fit(const struct sparse_level *level, bool allow_reflection, struct procrustes *fit)
+{
+    const struct kernel_lines *lines = &level->pattern.by_rows;
+    int64_t entries = lines->start[lines->n];
+    int64_t *column = malloc(((size_t)entries + 1) * sizeof *column);
+    status s = agree(level->rows.comm, column ? MONGE_OK : error_memory("the rigid motion", 8.0 * (double)entries));
+    if (s == MONGE_OK) {
+        for (int64_t k = 0; k < entries; k++)
+            column[k] = level->allowed.column[level->alive[k]];
+        const struct plan_rows rows = {level->rows.comm, level->rows.first, lines->n, lines->start, column, level->alive_plan};
+        s = procrustes_fit(&rows, level->x, level->y, allow_reflection, fit);
+    }
+    free(column);
+    return s;
 }

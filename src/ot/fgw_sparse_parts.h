@@ -10,6 +10,7 @@
 #include "monge/fgw_sparse.h"
 #include "monge/halo.h"
 #include "monge/landmark_distance.h"
+#include "monge/procrustes.h"
 #include "sinkhorn_parts.h"
 
 /* ---- fgw_sparse_pattern.c: a sparse kernel by rows and by columns over ranks ---- */
@@ -79,7 +80,6 @@ struct geometry {
     double *square_a; /* own rows: sum_j C(i, j)^2 p_j, C in low rank */
     double *square_b; /* own and ghost columns */
     double *spread_b; /* rank x rank: sum_k q_k U_k' U_k */
-    double constant;  /* sum p square_a + sum q square_b: of GW */
     double *moment;   /* rank x rank: S U_A' T U_B S of the last plan */
     double bound;     /* of the portions of the moment */
     double *row;      /* rank */
@@ -90,8 +90,8 @@ struct sparse_level;
 status geometry_new(struct geometry *geometry, const struct sparse_level *level, const struct landmark_distance *distance);
 status geometry_columns(struct geometry *geometry, const struct sparse_level *level);
 void geometry_free(struct geometry *geometry);
-/* Collective. The moment of the level's alive plan, and GW of it (marginals taken as p and q). */
-status geometry_moment(struct geometry *geometry, const struct sparse_level *level, double *gw);
+/* Collective. The moment of the level's alive plan; trace: <C_A T C_B, T>, so that GW(T) = sum T_ik (square_a_i + square_b_k) - 2 trace. */
+status geometry_moment(struct geometry *geometry, const struct sparse_level *level, double *trace);
 /* out [count]: 2 L(T) for own row i and local columns: the gradient of GW. */
 void geometry_gradient(const struct geometry *geometry, int64_t i, int64_t count, const int32_t *columns, double *out);
 
@@ -101,15 +101,15 @@ struct sparse_level {
     const struct fgw_scalable_options *options;
     double alpha, eps, mass;
     int64_t n, m;
-    const double *p, *x;           /* n, n x 2: replicated, borrowed */
-    double *q, *y;                 /* m, m x 2: in the order of the columns here; y moved into A's frame */
-    int64_t *column_order;         /* m: the level's own number of each column here */
+    const double *p, *x;   /* n, n x 2: replicated, borrowed */
+    double *q, *y;         /* m, m x 2: in the order of the columns here; y moved into A's frame */
+    int64_t *column_order; /* m: the level's own number of each column here */
     struct partition rows, columns;
     double *centre, *radius;       /* own rows x 2, own rows */
     struct fgw_candidates allowed; /* candidate pairs of own rows */
     float *M;                      /* of the candidates */
     /* the pairs still alive: those of the pattern by rows */
-    int64_t *alive;   /* place among the candidates */
+    int64_t *alive; /* place among the candidates */
     float *alive_M;
     double *alive_plan; /* T */
     double *alive_cost; /* scratch: gradient */
@@ -137,7 +137,8 @@ struct level_input {
 };
 
 /* Collective. Orders the columns, finds the candidates and asks for their dissimilarities. */
-status sparse_level_new(struct sparse_level *level, MPI_Comm comm, const struct level_input *input, const struct fgw_scalable_options *options);
+status sparse_level_new(struct sparse_level *level, MPI_Comm comm, const struct level_input *input,
+                        const struct fgw_scalable_options *options);
 void sparse_level_free(struct sparse_level *level);
 /* Collective. Starts from `plan` on the candidates (entries >= 0, not scaled; zeros stay). */
 status sparse_level_start(struct sparse_level *level, const struct landmark_distance *distance, const double *plan);
@@ -145,9 +146,53 @@ status sparse_level_start(struct sparse_level *level, const struct landmark_dist
 status sparse_level_step(struct sparse_level *level, double inner_tol);
 /* Collective. Drops pairs that carry next to nothing. */
 status sparse_level_prune(struct sparse_level *level);
-/* Collective. The rigid motion that lays the level's (moved) columns on its rows; reflections count if they fit better. */
-status sparse_level_fit(const struct sparse_level *level, struct fgw_transform *transform);
+/* Collective. The rigid motion that lays the level's (already moved) columns on its rows. */
+status sparse_level_fit(const struct sparse_level *level, bool allow_reflection, struct procrustes *fit);
 /* plan [candidates]: that of the alive pairs, 0 elsewhere. Local. */
 void sparse_level_plan(const struct sparse_level *level, double *plan);
+/* Collective. Makes all candidates alive again (zeros too), with this plan on them; F and moment are those of the plan. */
+status sparse_level_revive(struct sparse_level *level, const double *plan);
+/* alive_cost = grad F of the alive pairs. Local. */
+void sparse_level_gradient(struct sparse_level *level);
+/* Collective. Linear term, moment, GW and F of the alive plan, with its own marginals. */
+status sparse_level_evaluate(struct sparse_level *level);
+
+struct plan_rounding {
+    double moved;   /* mass taken away or added, share of all */
+    double missing; /* mass that finds no way on the allowed pairs, share of all; 0: the marginals are exact */
+    int phases;     /* breadth-first searches */
+};
+
+/* ---- fgw_sparse_polish.c: what rank 0 does with the whole plan ---- */
+
+/* All candidates of a level on rank 0. */
+struct gathered {
+    int64_t *row_start; /* n + 1 */
+    int32_t *column;
+    int *count, *first; /* per rank: entries */
+    int64_t entries;
+};
+/* Collective. On the other ranks only `count` is set. */
+status gathered_new(struct gathered *gathered, const struct sparse_level *level);
+void gathered_free(struct gathered *gathered);
+
+/* Collective. Rounds the level's plan to exact marginals on its candidates and revives all pairs. short_rows [n]: see plan_round; the same
+ * on all ranks. If mass is missing the level keeps its plan. */
+status sparse_level_round(struct sparse_level *level, const struct gathered *gathered, unsigned char *short_rows,
+                          struct plan_rounding *rounding);
+/* Collective, after sparse_level_round: conditional gradient steps with the exact linear solver on the candidates; at most `steps`, fewer
+ * when the gap is below tol |F|. objective [steps]: F after each; gap: of the plan at the end. Potentials f, g are the linear problem's. */
+status sparse_level_polish(struct sparse_level *level, const struct gathered *gathered, int steps, double tol, double *objective,
+                           int *taken, double *gap);
+/* Collective, after sparse_level_round: an upper bound of the gap from potentials made feasible on the candidates. */
+status sparse_level_gap_bound(struct sparse_level *level, double *gap);
+
+/* ---- fgw_sparse_rounding.c ---- */
+
+/* Local. Turns plan [entries] on allowed pairs (compressed rows) into one with marginals p, q (equal sums; within 1e-15 of the mass), close to the given
+ * one: rows and columns that have too much are scaled down, the rest finds its way along shortest augmenting paths. If no such plan
+ * exists, short_rows [n] (or NULL) is 1 for rows that together reach too few columns. */
+status plan_round(int64_t n, int64_t m, const int64_t *row_start, const int32_t *column, const double *p, const double *q, double *plan,
+                  unsigned char *short_rows, struct plan_rounding *rounding);
 
 #endif

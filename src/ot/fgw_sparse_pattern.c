@@ -199,8 +199,8 @@ static status make_local(struct kernel_pattern *p)
     return s;
 }
 
-status kernel_pattern_new(struct kernel_pattern *p, const struct partition *rows, const struct partition *columns,
-                          const int64_t *row_start, const int32_t *column)
+status kernel_pattern_new(struct kernel_pattern *p, const struct partition *rows, const struct partition *columns, const int64_t *row_start,
+                          const int32_t *column)
 {
     *p = (struct kernel_pattern){.rows = rows, .columns = columns};
     int64_t entries = row_start[rows->n_own];

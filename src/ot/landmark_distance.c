@@ -11,7 +11,8 @@
 #include "monge/agree.h"
 #include "monge/vector_math.h"
 
-void dsyev_(const char *job, const char *uplo, const int *n, double *a, const int *lda, double *w, double *work, const int *lwork, int *info);
+void dsyev_(const char *job, const char *uplo, const int *n, double *a, const int *lda, double *w, double *work, const int *lwork,
+            int *info);
 
 static double distance_squared(const double *a, const double *b)
 {
@@ -132,7 +133,8 @@ status landmark_distance_new(struct landmark_distance *d, int64_t n, const doubl
     d->position = malloc(2 * count * sizeof *d->position);
     d->weight = malloc(columns * sizeof *d->weight);
     d->vector = malloc(count * columns * sizeof *d->vector);
-    status s = chosen && d->position && d->weight && d->vector ? MONGE_OK : error_memory("landmark distances", 8.0 * (double)(count * columns));
+    status s =
+        chosen && d->position && d->weight && d->vector ? MONGE_OK : error_memory("landmark distances", 8.0 * (double)(count * columns));
     if (s == MONGE_OK) {
         d->landmarks = landmark_choose(n, x, landmarks, chosen);
         for (int l = 0; l < d->landmarks; l++)
