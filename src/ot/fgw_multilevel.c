@@ -1,499 +1,473 @@
-/* The scalable alignment from the coarsest level to the spots.
- *
- * Level by level (spacing halved each time): candidates around where the level before sent the neighbourhood, the plan prolonged
- * (candidate mask x mass of the parents), proximal steps, the rigid motion fitted again. Where mass presses against the rim of its candidates,
- * or none of the allowed pairs has room for it, that region's radius grows by half and the level goes on from the plan it has. */
+/* The scalable alignment from many coarse starts to the spots (see fgw_sparse.h): pooling, the coarsest level by the dense solver, level
+ * by level with the best starts, and what is reported of the plan. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "fgw_sparse_parts.h"
+#include "fgw_multilevel.h"
 #include "monge/agree.h"
-#include "monge/cell_list.h"
-#include "monge/exact_sum.h"
 
-static const double GROWTH = 1.5;        /* of a radius */
-static const double PRESSING = 1e-3;     /* share of the mass in the outermost ring that makes radii grow */
-static const double LOCAL_PRESSING = 0.5; /* the same inside one region (block of rows) */
-static const double SMOOTHING = 0.8;     /* of the displacement: Gaussian width in spacings of the coarser level */
-static const double FLOOR = 0.02;        /* of a prolonged plan, relative to the largest density of the row's parent */
-static const double EPS_DECAY = 0.85, EPS_LEAST = 0.15;
-enum { PRUNE_EVERY = 3, MOST_LEVELS = 24, MOST_ROUNDS = 6 };
+static const double PAIRS_AT_MOST = 1e10; /* of entries, summed for the exact GW: seconds */
 
-struct solve {
-    MPI_Comm comm;
-    const struct fgw_scalable_problem *problem;
-    const struct fgw_scalable_options *options;
-    struct fgw_scalable_result *result;
-    int n_levels; /* 0 is the coarsest, n_levels - 1 the spots */
-    struct pooled_slice a[MOST_LEVELS], b[MOST_LEVELS];
-    double spacing[MOST_LEVELS];
-    double mass;
-};
-
-/* What one start knows after a level. */
-struct stage {
-    double map[3][3];           /* places of B into A's frame */
-    struct transport_plan plan; /* whole; super-spots of the level in their own numbers */
-    double objective;
-    double *radius; /* n of the level: what it ended with */
-};
-
-static void stage_free(struct stage *stage)
+struct fgw_scalable_options fgw_scalable_options_default(void)
 {
-    transport_plan_free(&stage->plan);
-    free(stage->radius);
-    *stage = (struct stage){0};
+    return (struct fgw_scalable_options){.rank = 32,
+                                         .landmarks = 128,
+                                         .radius = 4.0,
+                                         .radius_most = 12.0,
+                                         .eps = NAN,
+                                         .inner_tol = 1e-4,
+                                         .inner_most = 2000,
+                                         .steps = 50,
+                                         .level_steps = 10,
+                                         .tol = 1e-4,
+                                         .coarse_spots = 400,
+                                         .rotations = 12,
+                                         .keep = 2,
+                                         .polish = FGW_POLISH_AUTO,
+                                         .polish_below = 100000,
+                                         .polish_steps = 3,
+                                         .polish_tol = 1e-6};
 }
 
-/* ---- where a spot of A is expected ---- */
-
-struct smoothing {
-    const double *displacement, *weight; /* of the coarser super-spots */
-    double width, sum[3];
-};
-
-static void add_smooth(void *context, int64_t point, double distance_squared)
+void fgw_scalable_result_free(struct fgw_scalable_result *r)
 {
-    struct smoothing *s = context;
-    double w = s->weight[point] * exp_inline(-0.5 * distance_squared / (s->width * s->width));
-    s->sum[0] += w;
-    s->sum[1] += w * s->displacement[2 * point];
-    s->sum[2] += w * s->displacement[2 * point + 1];
+    partition_free(&r->rows);
+    free(r->row_start);
+    free(r->column);
+    free(r->mass);
+    free(r->f);
+    free(r->g);
+    free(r->starts);
+    free(r->trace);
+    *r = (struct fgw_scalable_result){0};
 }
 
-/* displacement [n x 2] of the coarser super-spots: where their mass goes (moved places y) minus where they are. */
-static void displacements(const struct transport_plan *plan, const double *x, const double *y, double *displacement)
+/* ---- what is asked ---- */
+
+static status check_slice(const char *name, int64_t n, const double *weight, const double *position, double *mass)
 {
-    for (int64_t i = 0; i < plan->n; i++) {
-        double mass = 0.0, sum[2] = {0.0, 0.0};
-        for (int64_t k = plan->row_start[i]; k < plan->row_start[i + 1]; k++) {
-            mass += plan->value[k];
-            sum[0] += plan->value[k] * y[2 * plan->column[k]];
-            sum[1] += plan->value[k] * y[2 * plan->column[k] + 1];
-        }
-        for (int c = 0; c < 2; c++)
-            displacement[2 * i + c] = mass > 0.0 ? sum[c] / mass - x[2 * i + c] : 0.0;
+    if (n < 1 || n >= INT32_MAX)
+        return error_set(MONGE_BAD_DATA, "alignment: slice %s has %lld spots; there must be at least one and fewer than 2^31", name,
+                         (long long)n);
+    *mass = 0.0;
+    for (int64_t i = 0; i < n; i++) {
+        if (!(weight[i] >= 0.0 && weight[i] <= DBL_MAX))
+            return error_set(MONGE_BAD_DATA,
+                             "alignment: the weight of spot %lld of slice %s is %g; weights must be finite and not negative", (long long)i,
+                             name, weight[i]);
+        if (!isfinite(position[2 * i]) || !isfinite(position[2 * i + 1]))
+            return error_set(MONGE_BAD_DATA, "alignment: the position of spot %lld of slice %s is not finite", (long long)i, name);
+        *mass += weight[i];
     }
+    return *mass > 0.0 ? MONGE_OK : error_set(MONGE_BAD_DATA, "alignment: all weights of slice %s are zero", name);
 }
 
-/* centre [fine->n x 2]: place plus smoothed displacement of the coarser level. */
-static status make_centres(const struct pooled_slice *fine, const struct pooled_slice *coarse, double spacing, const double *displacement,
-                           double *centre)
+static status check_problem(const struct fgw_scalable_problem *p, const struct fgw_scalable_options *o)
 {
-    double *xy = malloc(((size_t)coarse->n + 1) * 2 * sizeof *xy);
-    struct cell_list cells = {0};
-    if (!xy)
-        return error_memory("expected places", 16.0 * (double)coarse->n);
-    for (int64_t i = 0; i < coarse->n; i++) {
-        xy[i] = coarse->position[2 * i];
-        xy[coarse->n + i] = coarse->position[2 * i + 1];
-    }
-    status s = cell_list_new(&cells, coarse->n, xy, xy + coarse->n, spacing);
-    for (int64_t i = 0; s == MONGE_OK && i < fine->n; i++) {
-        const double *x = fine->position + 2 * i;
-        struct smoothing smooth = {displacement, coarse->weight, SMOOTHING * spacing, {0.0, 0.0, 0.0}};
-        cell_list_within(&cells, x[0], x[1], 3.0 * spacing, add_smooth, &smooth);
-        for (int c = 0; c < 2; c++)
-            centre[2 * i + c] = x[c] + (smooth.sum[0] > 0.0 ? smooth.sum[1 + c] / smooth.sum[0] : 0.0);
-    }
-    cell_list_free(&cells);
-    free(xy);
-    return s;
-}
-
-/* ---- prolongation ---- */
-
-/* parent [fine->n]: super-spot of the coarser level, found through the spots. */
-static void find_parents(const struct pooled_slice *fine, const struct pooled_slice *coarse, int64_t n_spots, int64_t *parent)
-{
-    for (int64_t i = 0; i < n_spots; i++) {
-        int64_t child = fine->group ? fine->group[i] : i;
-        parent[child] = coarse->group ? coarse->group[i] : i; /* a child across a border of bins: its last spot decides */
-    }
-}
-
-/* plan [candidates of own rows] = p_i q_k (T_IK / (P_I Q_K) + floor): parents' density on the candidates. */
-static status prolong(const struct sparse_level *level, const struct transport_plan *coarse_plan, const struct pooled_slice *coarse_a,
-                      const struct pooled_slice *coarse_b, const int64_t *parent_a, const int64_t *parent_b, double *plan)
-{
-    double *density = calloc((size_t)coarse_b->n + 1, sizeof *density);
-    if (!density)
-        return error_memory("the plan of a finer level", 8.0 * (double)coarse_b->n);
-    for (int64_t i = 0; i < level->rows.n_own; i++) {
-        int64_t above = parent_a[level->rows.first + i];
-        double most = 0.0, weight = coarse_a->weight[above];
-        for (int64_t e = coarse_plan->row_start[above]; e < coarse_plan->row_start[above + 1]; e++) {
-            int64_t k = coarse_plan->column[e];
-            density[k] = weight * coarse_b->weight[k] > 0.0 ? coarse_plan->value[e] / (weight * coarse_b->weight[k]) : 0.0;
-            most = fmax(most, density[k]);
-        }
-        for (int64_t k = level->allowed.row_start[i]; k < level->allowed.row_start[i + 1]; k++) {
-            int64_t column = level->allowed.column[k];
-            double inside = density[parent_b[level->column_order[column]]] + (most > 0.0 ? FLOOR * most : 1.0);
-            plan[k] = level->p[level->rows.first + i] * level->q[column] * inside;
-        }
-        for (int64_t e = coarse_plan->row_start[above]; e < coarse_plan->row_start[above + 1]; e++)
-            density[coarse_plan->column[e]] = 0.0;
-    }
-    free(density);
-    return MONGE_OK;
-}
-
-/* The plan of the same level with smaller radii: pairs that are new get a small share of what the row's mean pair has. */
-static void carry(const struct sparse_level *level, const struct fgw_candidates *old, const double *old_plan, double *plan)
-{
-    const struct fgw_candidates *c = &level->allowed;
-    for (int64_t i = 0; i < c->n_rows; i++) {
-        int64_t e = old->row_start[i], end = old->row_start[i + 1];
-        double newcomer = FLOOR * level->p[level->rows.first + i] / (double)(c->row_start[i + 1] - c->row_start[i] + 1);
-        for (int64_t k = c->row_start[i]; k < c->row_start[i + 1]; k++) {
-            while (e < end && old->column[e] < c->column[k])
-                e++;
-            bool known = e < end && old->column[e] == c->column[k];
-            plan[k] = fmax(known ? old_plan[e] : 0.0, newcomer);
-        }
-    }
-}
-
-/* ---- growing radii ---- */
-
-enum growth { STAYS, GROWN, TOO_WIDE };
-
-/* Blocks of rows whose mass presses against the rim grow. radius [n] on all ranks. Collective. */
-static status grow_pressed(const struct sparse_level *level, double widest, double *radius, double *ring_share, enum growth *growth)
-{
-    const struct partition *rows = &level->rows;
-    size_t blocks = (size_t)rows->n_blocks;
-    int64_t own_blocks = rows->end_block - rows->first_block;
-    double *share = calloc(2 * blocks + 1, sizeof *share);
-    double *plan = malloc(((size_t)level->allowed.row_start[rows->n_own] + 1) * sizeof *plan);
-    int64_t *start = malloc(((size_t)own_blocks + 1) * sizeof *start);
-    status s = agree(rows->comm, share && plan && start ? MONGE_OK : error_memory("the rim of the candidates", 16.0 * (double)blocks));
-    if (s == MONGE_OK) {
-        for (int64_t b = 0; b <= own_blocks; b++)
-            start[b] = rows->block_start[rows->first_block + b] - rows->first;
-        sparse_level_plan(level, plan);
-        fgw_candidates_ring(&level->allowed, level->centre, level->radius, level->y, plan, own_blocks, start, share + rows->first_block,
-                            share + blocks + rows->first_block);
-        MPI_Allreduce(MPI_IN_PLACE, share, (int)(2 * blocks), MPI_DOUBLE, MPI_SUM, rows->comm);
-        double ring = 0.0, mass = 0.0;
-        for (size_t b = 0; b < blocks; b++) {
-            ring += share[b];
-            mass += share[blocks + b];
-        }
-        *ring_share = mass > 0.0 ? ring / mass : 0.0;
-        *growth = STAYS;
-        for (size_t b = 0; b < blocks; b++) {
-            double threshold = *ring_share > PRESSING ? PRESSING : LOCAL_PRESSING;
-            if (!(share[b] > threshold * share[blocks + b]))
-                continue;
-            for (int64_t i = rows->block_start[b]; i < rows->block_start[b + 1]; i++) {
-                bool wide = radius[i] * GROWTH > widest * (1.0 + 1e-9);
-                radius[i] *= wide ? 1.0 : GROWTH;
-                if (wide && *growth == STAYS)
-                    *growth = TOO_WIDE;
-                *growth = wide ? *growth : GROWN;
-            }
-        }
-    }
-    free(share);
-    free(plan);
-    free(start);
-    return s;
-}
-
-/* Rows that together reach too few columns grow. */
-static enum growth grow_short(int64_t n, const unsigned char *short_rows, double widest, double *radius)
-{
-    enum growth growth = TOO_WIDE;
-    for (int64_t i = 0; i < n; i++)
-        if (short_rows[i] && radius[i] * GROWTH <= widest * (1.0 + 1e-9)) {
-            radius[i] *= GROWTH;
-            growth = GROWN;
-        }
-    return growth;
-}
-
-/* ---- one level ---- */
-
-struct level_run {
-    struct solve *solve;
-    int number;
-    struct level_input input;
-    struct sparse_level level;
-    struct landmark_distance distance;
-    double *moved, *centre, *radius; /* m x 2, n x 2, n */
-    int64_t *parent_a, *parent_b;
-    double eps; /* of the first step; NAN: not measured yet */
-    int steps;  /* at most */
-    double tol;
-};
-
-static void level_run_free(struct level_run *run)
-{
-    sparse_level_free(&run->level);
-    landmark_distance_free(&run->distance);
-    free(run->moved);
-    free(run->centre);
-    free(run->radius);
-    free(run->parent_a);
-    free(run->parent_b);
-}
-
-/* Places of B moved, expected places of A, radii. above: the stage of the coarser level (or of the same one, if the spots are few). */
-static status level_run_new(struct level_run *run, struct solve *solve, int number, const struct stage *above)
-{
-    int coarser = number > 0 ? number - 1 : 0;
-    const struct pooled_slice *a = &solve->a[number], *b = &solve->b[number], *up_a = &solve->a[coarser], *up_b = &solve->b[coarser];
-    size_t n = (size_t)a->n, m = (size_t)b->n;
-    *run = (struct level_run){.solve = solve, .number = number, .eps = solve->options->eps};
-    run->moved = malloc((m + 1) * 2 * sizeof(double));
-    run->centre = malloc((n + 1) * 2 * sizeof(double));
-    run->radius = malloc((n + 1) * sizeof(double));
-    run->parent_a = malloc((n + 1) * sizeof(int64_t));
-    run->parent_b = malloc((m + 1) * sizeof(int64_t));
-    double *up_moved = malloc(((size_t)up_b->n + 1) * 2 * sizeof(double)), *displacement = malloc(((size_t)up_a->n + 1) * 2 * sizeof(double));
-    bool all = run->moved && run->centre && run->radius && run->parent_a && run->parent_b && up_moved && displacement;
-    status s = all ? MONGE_OK : error_memory("a level", 56.0 * (double)(n + m));
-    if (s == MONGE_OK) {
-        procrustes_apply(above->map, b->n, b->position, run->moved);
-        procrustes_apply(above->map, up_b->n, up_b->position, up_moved);
-        displacements(&above->plan, up_a->position, up_moved, displacement);
-        s = make_centres(a, up_a, solve->spacing[coarser], displacement, run->centre);
-        find_parents(a, up_a, solve->problem->n, run->parent_a);
-        find_parents(b, up_b, solve->problem->m, run->parent_b);
-        for (size_t i = 0; i < n; i++)
-            run->radius[i] = solve->options->radius * solve->spacing[number];
-    }
-    free(up_moved);
-    free(displacement);
+    double of_a, of_b;
+    status s = check_slice("A", p->n, p->p, p->x, &of_a);
     if (s == MONGE_OK)
-        s = landmark_distance_new(&run->distance, a->n, a->position, solve->options->landmarks, solve->options->rank);
-    s = agree(solve->comm, s);
-    if (s == MONGE_OK)
-        s = landmark_distance_share(&run->distance, solve->comm);
-    bool full = number == solve->n_levels - 1;
-    const struct fgw_scalable_problem *p = solve->problem;
-    run->input = (struct level_input){.number = number, .n = a->n, .m = b->n, .p = a->weight, .q = b->weight, .x = a->position, .y = run->moved,
-                                      .rows = full ? p->rows : NULL, .group_a = a->group, .group_b = b->group, .alpha = p->alpha,
-                                      .begin = p->begin, .dissimilarity = p->dissimilarity, .context = p->context, .centre = run->centre,
-                                      .radius = run->radius};
-    run->steps = full ? solve->options->steps : solve->options->level_steps;
-    run->tol = full ? solve->options->tol : 10.0 * solve->options->tol;
-    return s;
-}
-
-static void note_trace(struct level_run *run, double objective)
-{
-    struct fgw_scalable_result *r = run->solve->result;
-    if (run->number == run->solve->n_levels - 1)
-        r->trace[r->n_trace++] = objective;
-}
-
-/* Proximal steps from the plan given on the candidates. Collective. */
-static status take_steps(struct level_run *run, const double *plan, int steps)
-{
-    struct sparse_level *level = &run->level;
-    status s = sparse_level_start(level, &run->distance, plan);
-    if (s == MONGE_OK && isnan(run->eps))
-        run->eps = level->eps;
-    double eps = run->eps, decay = 1.0;
-    for (int step = 0; s == MONGE_OK && step < steps; step++) {
-        double before = level->objective;
-        level->eps = eps * decay;
-        s = sparse_level_step(level, run->solve->options->inner_tol);
-        if (s != MONGE_OK)
-            break;
-        note_trace(run, level->objective);
-        bool short_of_room = level->sinkhorn.error > 1e-2;
-        if (short_of_room || (step > 4 && fabs(before - level->objective) < run->tol * fabs(level->objective)))
-            break;
-        if (level->objective > before && step > 0)
-            eps *= 2.0; /* too long a step: F need not fall where the geometry dominates */
-        decay = fmax(decay * EPS_DECAY, EPS_LEAST);
-        if (step % PRUNE_EVERY == PRUNE_EVERY - 1)
-            s = sparse_level_prune(level);
-    }
-    return s;
-}
-
-static status too_far(const struct solve *solve, double missing)
-{
-    return error_set(MONGE_BAD_DATA,
-                     "alignment: %.2g of the mass of slice A finds no room in slice B within %g spot spacings: the sections differ in extent; use partial "
-                     "alignment (--mode partial), or a larger radius",
-                     missing, solve->options->radius_most);
-}
-
-/* Rounds the plan; if the candidates are too few, says how radii grew. Collective. */
-static status round_or_grow(struct level_run *run, const struct gathered *gathered, enum growth *growth)
-{
-    struct plan_rounding rounding;
-    unsigned char *short_rows = calloc((size_t)run->input.n + 1, 1);
-    status s = agree(run->solve->comm, short_rows ? MONGE_OK : error_memory("rounding the plan", (double)run->input.n));
-    *growth = STAYS;
-    if (s == MONGE_OK)
-        s = sparse_level_round(&run->level, gathered, short_rows, &rounding);
-    if (s == MONGE_OK && rounding.missing > 0.0) {
-        *growth = grow_short(run->input.n, short_rows, run->solve->options->radius_most * run->solve->spacing[run->number], run->radius);
-        if (*growth == TOO_WIDE)
-            s = too_far(run->solve, rounding.missing);
-    }
-    free(short_rows);
-    return s;
-}
-
-/* Whether the candidates have to grow: mass against the rim, or no plan within them. The plan is rounded if `round`. Collective. */
-static status check_candidates(struct level_run *run, bool round, enum growth *growth)
-{
-    struct fgw_scalable_result *r = run->solve->result;
-    double widest = run->solve->options->radius_most * run->solve->spacing[run->number];
-    bool crowded = run->level.sinkhorn.error > 10.0 * run->solve->options->inner_tol;
-    status s = MONGE_OK;
-    *growth = STAYS;
-    if (!crowded)
-        s = grow_pressed(&run->level, widest, run->radius, &r->ring_share, growth);
-    r->suggest_partial = *growth == TOO_WIDE;
-    if (s != MONGE_OK || *growth == GROWN || !(round || crowded))
+        s = check_slice("B", p->m, p->q, p->y, &of_b);
+    if (s != MONGE_OK)
         return s;
-    struct gathered gathered;
-    s = gathered_new(&gathered, &run->level);
-    if (s == MONGE_OK)
-        s = round_or_grow(run, &gathered, growth);
-    gathered_free(&gathered);
-    return s;
+    if (!(fabs(of_a - of_b) <= 1e-9 * of_a))
+        return error_set(MONGE_BAD_DATA, "alignment: the weights of the slices add up to %.12g and %.12g; they must be equal", of_a, of_b);
+    if (!(p->alpha >= 0.0 && p->alpha <= 1.0))
+        return error_set(MONGE_USAGE, "alignment: alpha is %g; it must lie between 0 and 1", p->alpha);
+    if (p->alpha < 1.0 && !p->dissimilarity)
+        return error_set(MONGE_USAGE, "alignment: alpha below 1 needs dissimilarities");
+    bool sane = o->rank >= 1 && o->landmarks >= 1 && o->radius > 0.0 && o->radius_most >= o->radius && !(o->eps <= 0.0) &&
+                o->inner_tol > 0.0 && o->inner_most >= 1 && o->steps >= 1 && o->level_steps >= 1 && o->tol >= 0.0 && o->coarse_spots >= 1 &&
+                o->rotations >= 1 && o->keep >= 1 && o->polish_steps >= 0;
+    return sane ? MONGE_OK : error_set(MONGE_USAGE, "alignment: an option of the scalable solver is out of range");
 }
 
-/* Steps at one level, with as many changes of the candidates as it takes. */
-static status run_level(struct level_run *run, const struct stage *above)
+/* ---- levels ---- */
+
+/* Both slices at full resolution and in bins of 2, 4, ... spacings, until neither has more super-spots than asked for; coarsest first. */
+static status make_levels(struct multilevel *m)
 {
-    struct sparse_level *level = &run->level;
-    struct solve *solve = run->solve;
-    int coarser = run->number > 0 ? run->number - 1 : 0;
-    bool full = run->number == solve->n_levels - 1;
-    struct fgw_candidates old = {0};
-    double *old_plan = NULL;
-    enum growth growth = GROWN;
+    const struct fgw_scalable_problem *p = m->problem;
+    struct pooled_slice a[MOST_LEVELS], b[MOST_LEVELS];
+    int count = 0;
     status s = MONGE_OK;
-    for (int round = 0; s == MONGE_OK && growth == GROWN; round++) {
-        s = sparse_level_new(level, solve->comm, &run->input, solve->options);
+    while (s == MONGE_OK && count < MOST_LEVELS) {
+        double spacing = count == 0 ? 0.0 : ldexp(1.0, count);
+        s = pooled_slice_new(&a[count], p->n, p->p, p->x, spacing);
         if (s != MONGE_OK)
             break;
-        double *plan = malloc(((size_t)level->allowed.row_start[level->rows.n_own] + 1) * sizeof *plan);
-        s = plan ? MONGE_OK : error_memory("a sparse plan", 8.0 * (double)level->n);
-        if (s == MONGE_OK && round == 0)
-            s = prolong(level, &above->plan, &solve->a[coarser], &solve->b[coarser], run->parent_a, run->parent_b, plan);
-        if (s == MONGE_OK && round > 0)
-            carry(level, &old, old_plan, plan);
-        s = agree(solve->comm, s);
-        if (s == MONGE_OK)
-            s = take_steps(run, plan, round == 0 ? run->steps : run->steps / 2 + 1);
-        free(plan);
-        if (s == MONGE_OK)
-            s = check_candidates(run, full, &growth);
-        if (s == MONGE_OK && growth == GROWN && round < MOST_ROUNDS) {
-            fgw_candidates_free(&old);
-            free(old_plan);
-            old_plan = malloc(((size_t)level->allowed.row_start[level->rows.n_own] + 1) * sizeof *old_plan);
-            s = agree(solve->comm, old_plan ? MONGE_OK : error_memory("a sparse plan", 8.0 * (double)level->n));
-            if (s == MONGE_OK) {
-                sparse_level_plan(level, old_plan);
-                old = level->allowed;
-                level->allowed = (struct fgw_candidates){0};
-                sparse_level_free(level);
-            }
+        s = pooled_slice_new(&b[count], p->m, p->q, p->y, spacing);
+        if (s != MONGE_OK) {
+            pooled_slice_free(&a[count]);
+            break;
         }
+        count++;
+        if (a[count - 1].n <= m->options->coarse_spots && b[count - 1].n <= m->options->coarse_spots)
+            break;
     }
-    fgw_candidates_free(&old);
-    free(old_plan);
+    m->n_levels = count;
+    for (int l = 0; l < count; l++) {
+        m->a[l] = a[count - 1 - l];
+        m->b[l] = b[count - 1 - l];
+        m->spacing[l] = ldexp(1.0, count - 1 - l);
+    }
     return s;
 }
 
-/* ---- from level to level ---- */
+/* ---- the coarsest level ---- */
 
-/* The level's plan on all ranks, columns by their own numbers. Collective. */
-static status whole_plan(const struct sparse_level *level, struct transport_plan *plan)
+/* M of all pairs of super-spots on all ranks: each asks for its rows. Collective. *M to be freed. */
+static status coarse_dissimilarity(const struct multilevel *m, double **M)
 {
-    const struct kernel_lines *lines = &level->pattern.by_rows;
-    int64_t entries = lines->start[lines->n], total = 0, before = 0, kept = 0;
-    const struct partition *rows = &level->rows;
-    for (int64_t k = 0; k < entries; k++)
-        kept += level->alive_plan[k] > 0.0;
-    MPI_Allreduce(&kept, &total, 1, MPI_INT64_T, MPI_SUM, rows->comm);
-    MPI_Exscan(&kept, &before, 1, MPI_INT64_T, MPI_SUM, rows->comm);
-    before = rows->rank == 0 ? 0 : before;
-    int64_t *pair = calloc(2 * (size_t)total + 1, sizeof *pair);
-    double *value = calloc((size_t)total + 1, sizeof *value);
-    int *count = malloc(2 * (size_t)rows->size * sizeof *count), mine = (int)kept;
-    status s = agree(rows->comm, pair && value && count ? MONGE_OK : error_memory("the plan of a level", 24.0 * (double)total));
+    const struct fgw_scalable_problem *p = m->problem;
+    const struct pooled_slice *a = &m->a[0], *b = &m->b[0];
+    struct partition rows = {0};
+    int64_t *columns = malloc(((size_t)b->n + 1) * sizeof *columns);
+    *M = malloc(((size_t)a->n * (size_t)b->n + 1) * sizeof **M);
+    status s = columns && *M ? fgw_share(&rows, m->comm, a->n) : error_memory("coarse dissimilarities", 8.0 * (double)a->n * (double)b->n);
+    s = agree(m->comm, s);
     if (s == MONGE_OK) {
-        int64_t e = before;
-        for (int64_t i = 0; i < lines->n; i++)
-            for (int64_t k = lines->start[i]; k < lines->start[i + 1]; k++)
-                if (level->alive_plan[k] > 0.0) {
-                    pair[e] = rows->first + i;
-                    pair[total + e] = level->column_order[level->allowed.column[level->alive[k]]];
-                    value[e++] = level->alive_plan[k];
-                }
-        MPI_Allgather(&mine, 1, MPI_INT, count, 1, MPI_INT, rows->comm);
-        for (int r = 0, sum = 0; r < rows->size; sum += count[r++])
-            count[rows->size + r] = sum;
-        MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, pair, count, count + rows->size, MPI_INT64_T, rows->comm);
-        MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, pair + total, count, count + rows->size, MPI_INT64_T, rows->comm);
-        MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, value, count, count + rows->size, MPI_DOUBLE, rows->comm);
-        s = agree(rows->comm, transport_plan_from_entries(plan, level->n, level->m, total, pair, pair + total, value));
+        for (int64_t k = 0; k < b->n; k++)
+            columns[k] = k;
+        const struct fgw_level level = {.number = 0,
+                                        .full = a->group == NULL,
+                                        .n = a->n,
+                                        .m = b->n,
+                                        .row_first = rows.first,
+                                        .row_count = rows.n_own,
+                                        .group_a = a->group,
+                                        .group_b = b->group,
+                                        .n_columns = b->n,
+                                        .columns = columns};
+        s = p->begin ? p->begin(p->context, &level) : MONGE_OK;
+        for (int64_t i = rows.first; s == MONGE_OK && i < rows.first + rows.n_own; i++)
+            s = p->dissimilarity(p->context, i, b->n, columns, *M + i * b->n);
+        s = agree(m->comm, s);
     }
-    free(pair);
-    free(value);
-    free(count);
+    for (int r = 0; s == MONGE_OK && r < rows.size; r++) {
+        int64_t first = rows.block_start[rows.rank_block[r]], end = rows.block_start[rows.rank_block[r + 1]];
+        MPI_Bcast(*M + first * b->n, (int)((end - first) * b->n), MPI_DOUBLE, r, m->comm);
+    }
+    free(columns);
+    partition_free(&rows);
     return s;
 }
 
-/* What is known after a level, for the next one. Collective. */
-static status next_stage(struct level_run *run, const struct stage *above, struct stage *next)
+static status first_stage(const struct multilevel *m, struct transport_plan *plan, double objective, struct stage *stage)
 {
     struct procrustes fit;
-    *next = (struct stage){.objective = run->level.objective};
-    status s = sparse_level_fit(&run->level, true, &fit);
+    const struct plan_rows rows = {MPI_COMM_SELF, 0, plan->n, plan->row_start, plan->column, plan->value};
+    *stage = (struct stage){.objective = objective};
+    status s = procrustes_fit(&rows, m->a[0].position, m->b[0].position, true, &fit);
     if (s == MONGE_OK) {
-        procrustes_compose(fit.map, above->map, next->map);
-        s = whole_plan(&run->level, &next->plan);
+        stage->map = fit.map;
+        stage->plan = *plan;
+        *plan = (struct transport_plan){0};
     }
     return s;
 }
 
-/* All kept starts through one level; the best goes on. stages [*kept]. */
-static status pass_level(struct solve *solve, int number, int *kept, struct stage *stages, const int *best_start)
+/* The best starts as stages [keep]. Collective. */
+static status start_stages(const struct multilevel *m, struct fgw_scalable_result *r, int *kept, struct stage *stages, int *best_start)
+{
+    const struct fgw_scalable_problem *p = m->problem;
+    int keep = m->options->keep;
+    struct transport_plan *best = calloc((size_t)keep, sizeof *best);
+    double *M = NULL;
+    status s = agree(m->comm, best ? MONGE_OK : error_memory("the starts", 48.0 * keep));
+    if (s == MONGE_OK && p->alpha < 1.0)
+        s = coarse_dissimilarity(m, &M);
+    if (s == MONGE_OK) {
+        const struct coarse_problem coarse = {.n = m->a[0].n,
+                                              .m = m->b[0].n,
+                                              .p = m->a[0].weight,
+                                              .q = m->b[0].weight,
+                                              .x = m->a[0].position,
+                                              .y = m->b[0].position,
+                                              .M = M,
+                                              .alpha = p->alpha,
+                                              .rotations = m->options->rotations,
+                                              .keep = keep};
+        s = fgw_multistart(m->comm, &coarse, &r->n_starts, &r->starts, kept, best, best_start);
+    }
+    for (int k = 0; s == MONGE_OK && k < *kept; k++)
+        s = first_stage(m, &best[k], r->starts[best_start[k]].objective, &stages[k]);
+    s = agree(m->comm, s);
+    for (int k = 0; best && k < keep; k++)
+        transport_plan_free(&best[k]);
+    free(best);
+    free(M);
+    return s;
+}
+
+/* ---- level by level ---- */
+
+/* All kept stages through one level but the last; the best goes on alone. */
+static status pass_level(const struct multilevel *m, int number, int *kept, struct stage *stages, const int *best_start,
+                         struct fgw_scalable_result *r)
 {
     int best = 0;
-    for (int k = 0; k < *kept; k++) {
+    status s = MONGE_OK;
+    for (int k = 0; s == MONGE_OK && k < *kept; k++) {
         struct level_run run;
         struct stage next = {0};
-        status s = level_run_new(&run, solve, number, &stages[k]);
+        s = level_run_new(&run, m, number, &stages[k]);
         if (s == MONGE_OK)
-            s = run_level(&run, &stages[k]);
+            s = level_run_solve(&run, &stages[k]);
         if (s == MONGE_OK)
-            s = next_stage(&run, &stages[k], &next);
+            s = level_run_stage(&run, &stages[k], &next);
         level_run_free(&run);
-        if (s != MONGE_OK) {
-            stage_free(&next);
-            return s;
-        }
         stage_free(&stages[k]);
         stages[k] = next;
         if (*kept > 1)
-            solve->result->starts[best_start[k]].refined = next.objective;
+            r->starts[best_start[k]].refined = next.objective;
         best = next.objective < stages[best].objective ? k : best;
     }
-    for (int k = 0; k < *kept; k++)
+    for (int k = 0; k < *kept && s == MONGE_OK; k++)
         if (k != best)
             stage_free(&stages[k]);
-    if (best != 0) {
+    if (best != 0 && s == MONGE_OK) {
         stages[0] = stages[best];
         stages[best] = (struct stage){0};
     }
-    *kept = 1;
+    *kept = s == MONGE_OK ? 1 : *kept;
+    return s;
+}
+
+static bool wants_polish(const struct multilevel *m)
+{
+    int64_t spots = m->problem->n > m->problem->m ? m->problem->n : m->problem->m;
+    return m->options->polish == FGW_POLISH_ALWAYS || (m->options->polish == FGW_POLISH_AUTO && spots < m->options->polish_below);
+}
+
+/* Full resolution: steps, rounding, polish or bound of the gap. Collective. */
+static status finish_run(struct level_run *run, const struct stage *above, double *gap, double *seconds)
+{
+    const struct multilevel *m = run->solve;
+    struct gathered gathered = {0};
+    int taken;
+    status s = level_run_solve(run, above);
+    double began = MPI_Wtime();
+    if (s != MONGE_OK)
+        return s;
+    run->trace[run->n_trace++] = run->level.objective;
+    if (!wants_polish(m))
+        return sparse_level_gap_bound(&run->level, gap);
+    s = gathered_new(&gathered, &run->level);
+    if (s == MONGE_OK)
+        s = sparse_level_polish(&run->level, &gathered, m->options->polish_steps, m->options->polish_tol, run->trace + run->n_trace, &taken,
+                                gap);
+    gathered_free(&gathered);
+    run->n_trace += s == MONGE_OK ? taken : 0;
+    *seconds = MPI_Wtime() - began;
+    return s;
+}
+
+/* ---- the result ---- */
+
+struct numbered {
+    int64_t column;
+    double mass;
+};
+
+static int by_column(const void *a, const void *b)
+{
+    const struct numbered *x = a, *y = b;
+    return (x->column > y->column) - (x->column < y->column);
+}
+
+static status take_rows(const struct sparse_level *level, struct fgw_scalable_result *r)
+{
+    const struct kernel_lines *lines = &level->pattern.by_rows;
+    int64_t entries = 0, kept = 0;
+    for (int64_t k = 0; k < lines->start[lines->n]; k++)
+        entries += level->alive_plan[k] > 0.0;
+    r->row_start = calloc((size_t)lines->n + 1, sizeof *r->row_start);
+    r->column = malloc(((size_t)entries + 1) * sizeof *r->column);
+    r->mass = malloc(((size_t)entries + 1) * sizeof *r->mass);
+    struct numbered *row = malloc(((size_t)entries + 1) * sizeof *row);
+    status s = r->row_start && r->column && r->mass && row ? MONGE_OK : error_memory("the plan", 32.0 * (double)entries);
+    for (int64_t i = 0; s == MONGE_OK && i < lines->n; i++) {
+        size_t count = 0;
+        for (int64_t k = lines->start[i]; k < lines->start[i + 1]; k++)
+            if (level->alive_plan[k] > 0.0)
+                row[count++] = (struct numbered){level->column_order[level->allowed.column[level->alive[k]]], level->alive_plan[k]};
+        qsort(row, count, sizeof *row, by_column);
+        for (size_t k = 0; k < count; k++) {
+            r->column[kept] = row[k].column;
+            r->mass[kept++] = row[k].mass;
+        }
+        r->row_start[i + 1] = kept;
+    }
+    free(row);
+    return s;
+}
+
+static void gather_field(const struct partition *sites, const double *own, double *whole)
+{
+    for (int r = 0; r < sites->size; r++) {
+        int64_t first = sites->block_start[sites->rank_block[r]], end = sites->block_start[sites->rank_block[r + 1]];
+        if (r == sites->rank)
+            memcpy(whole + first, own, (size_t)(end - first) * sizeof *own);
+        if (sites->size > 1)
+            MPI_Bcast(whole + first, (int)(end - first), MPI_DOUBLE, r, sites->comm);
+    }
+}
+
+static status take_potentials(const struct sparse_level *level, struct fgw_scalable_result *r)
+{
+    double *ordered = malloc(((size_t)level->m + 1) * sizeof *ordered);
+    r->f = malloc(((size_t)level->n + 1) * sizeof *r->f);
+    r->g = malloc(((size_t)level->m + 1) * sizeof *r->g);
+    status s =
+        agree(level->rows.comm, ordered && r->f && r->g ? MONGE_OK : error_memory("potentials", 16.0 * (double)(level->n + level->m)));
+    if (s == MONGE_OK) {
+        gather_field(&level->rows, level->f, r->f);
+        gather_field(&level->columns, level->g, ordered);
+        for (int64_t k = 0; k < level->m; k++)
+            r->g[level->column_order[k]] = ordered[k];
+    }
+    free(ordered);
+    return s;
+}
+
+static status take_transform(const struct multilevel *m, struct fgw_scalable_result *r)
+{
+    struct procrustes fit;
+    const struct plan_rows rows = {m->comm, r->rows.first, r->rows.n_own, r->row_start, r->column, r->mass};
+    status s = procrustes_fit(&rows, m->problem->x, m->problem->y, true, &fit);
+    if (s == MONGE_OK)
+        s = fgw_sparse_gw(&rows, m->problem->x, m->problem->y, PAIRS_AT_MOST, &r->value.gw, &r->value_error);
+    if (s != MONGE_OK)
+        return s;
+    memcpy(r->transform.rotation, fit.rotation, sizeof fit.rotation);
+    for (int c = 0; c < 2; c++)
+        r->transform.shift[c] = fit.map.m[c][2];
+    r->transform.angle = fit.angle;
+    r->transform.det = fit.det;
     return MONGE_OK;
 }
 
-#include "fgw_multilevel_end.h"
+/* Everything that is told of the best run. Collective. */
+static status take_result(struct level_run *run, double gap, struct fgw_scalable_result *r)
+{
+    const struct multilevel *m = run->solve;
+    struct sparse_level *level = &run->level;
+    int64_t wide = 0;
+    status s = partition_new(&r->rows, m->comm, level->rows.n_blocks, level->rows.block_start);
+    if (s == MONGE_OK)
+        s = take_rows(level, r);
+    s = agree(m->comm, s);
+    if (s == MONGE_OK)
+        s = take_potentials(level, r);
+    if (s == MONGE_OK)
+        s = take_transform(m, r);
+    if (s != MONGE_OK)
+        return s;
+    r->value.linear = level->linear;
+    r->value.objective = (1.0 - level->alpha) * level->linear + level->alpha * r->value.gw;
+    r->value.gap = gap;
+    r->gap_share = gap / fmax(fabs(r->value.objective), DBL_MIN);
+    r->gap_exact = wants_polish(m);
+    r->objective_low_rank = level->objective;
+    r->trace = run->trace;
+    r->n_trace = run->n_trace;
+    run->trace = NULL;
+    for (int64_t i = 0; i < level->n; i++) {
+        r->radius = fmax(r->radius, run->radius[i]);
+        wide += run->radius[i] > m->options->radius * m->spacing[run->number];
+    }
+    r->radius_share = (double)wide / (double)level->n;
+    r->ring_share = run->ring_share;
+    r->suggest_partial = run->pressed;
+    r->candidates = level->allowed.row_start[level->rows.n_own];
+    MPI_Allreduce(MPI_IN_PLACE, &r->candidates, 1, MPI_INT64_T, MPI_SUM, m->comm);
+    r->steps = run->steps_taken;
+    r->iterations = run->iterations;
+    r->marginal_error = run->marginal_error;
+    r->seconds_step = run->seconds / (run->steps_taken > 0 ? run->steps_taken : 1);
+    return MONGE_OK;
+}
+
+static void drop_run(struct level_run *run)
+{
+    if (run)
+        level_run_free(run);
+    free(run);
+}
+
+/* The kept stages at full resolution; the best run makes the result. */
+static status last_level(const struct multilevel *m, int kept, struct stage *stages, const int *best_start, struct fgw_scalable_result *r)
+{
+    struct level_run *best = NULL;
+    double best_gap = NAN;
+    status s = MONGE_OK;
+    for (int k = 0; s == MONGE_OK && k < kept; k++) {
+        struct level_run *run = calloc(1, sizeof *run);
+        double gap = NAN, seconds = 0.0;
+        s = agree(m->comm, run ? MONGE_OK : error_memory("a level", (double)sizeof *run));
+        if (s == MONGE_OK)
+            s = level_run_new(run, m, m->n_levels - 1, &stages[k]);
+        if (s == MONGE_OK)
+            s = finish_run(run, &stages[k], &gap, &seconds);
+        r->seconds_polish += seconds;
+        if (kept > 1 && s == MONGE_OK)
+            r->starts[best_start[k]].refined = run->level.objective;
+        if (s == MONGE_OK && (!best || run->level.objective < best->level.objective)) {
+            struct level_run *worse = best;
+            best = run;
+            run = worse;
+            best_gap = gap;
+        }
+        drop_run(run);
+    }
+    if (s == MONGE_OK)
+        s = take_result(best, best_gap, r);
+    drop_run(best);
+    return s;
+}
+
+static status solve(struct multilevel *m, struct stage *stages, int *best_start, struct fgw_scalable_result *r)
+{
+    int kept = 0;
+    double began = MPI_Wtime();
+    status s = start_stages(m, r, &kept, stages, best_start);
+    r->seconds_starts = MPI_Wtime() - began;
+    for (int l = 1; s == MONGE_OK && l < m->n_levels - 1; l++)
+        s = pass_level(m, l, &kept, stages, best_start, r);
+    r->levels = m->n_levels;
+    r->seconds_levels = MPI_Wtime() - began - r->seconds_starts;
+    if (s == MONGE_OK)
+        s = last_level(m, kept, stages, best_start, r);
+    return s;
+}
+
+status fgw_scalable_solve(MPI_Comm comm, const struct fgw_scalable_problem *problem, const struct fgw_scalable_options *options,
+                          struct fgw_scalable_result *r)
+{
+    struct fgw_scalable_options defaults = fgw_scalable_options_default();
+    struct multilevel m = {.comm = comm, .problem = problem, .options = options ? options : &defaults};
+    *r = (struct fgw_scalable_result){0};
+    status s = check_problem(problem, m.options);
+    size_t keep = m.options->keep > 0 ? (size_t)m.options->keep : 1;
+    struct stage *stages = calloc(keep, sizeof *stages);
+    int *best_start = calloc(keep, sizeof *best_start);
+    if (s == MONGE_OK && !(stages && best_start))
+        s = error_memory("the starts", 128.0 * (double)keep);
+    if (s == MONGE_OK)
+        s = make_levels(&m);
+    s = agree(comm, s);
+    if (s == MONGE_OK)
+        s = solve(&m, stages, best_start, r);
+    for (int l = 0; l < m.n_levels; l++) {
+        pooled_slice_free(&m.a[l]);
+        pooled_slice_free(&m.b[l]);
+    }
+    for (size_t k = 0; stages && k < keep; k++)
+        stage_free(&stages[k]);
+    free(stages);
+    free(best_start);
+    if (s != MONGE_OK)
+        fgw_scalable_result_free(r);
+    return s;
+}

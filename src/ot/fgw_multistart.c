@@ -1,6 +1,7 @@
 /* Many starts at the coarsest level. F is not convex and single starts are a lottery, so the dense solver runs from p q', from the
  * optimal transport of expression alone, and from the spatial transport of slice B turned by each of `rotations` angles, as it is and
  * mirrored. Starts are dealt over the ranks; the best plans that differ go on. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,14 +57,15 @@ static void name_start(const struct coarse_problem *p, int start, struct fgw_sta
     if (start < SPATIAL_FIRST)
         snprintf(record->name, sizeof record->name, "%s", start == 0 ? "uniform" : "expression");
     else
-        snprintf(record->name, sizeof record->name, "rotation %.0f%s", start_angle(p, start) * 180.0 / acos(-1.0), start % 2 ? " mirrored" : "");
+        snprintf(record->name, sizeof record->name, "rotation %.0f%s", start_angle(p, start) * 180.0 / acos(-1.0),
+                 start % 2 ? " mirrored" : "");
 }
 
 /* One start to its end. Local. */
 static status solve_start(const struct coarse_problem *p, int start, double *cost, struct fgw_result *result)
 {
-    const struct fgw_problem dense = {.comm = MPI_COMM_SELF, .n = p->n, .m = p->m, .p = p->p, .q = p->q, .x = p->x, .y = p->y, .M = p->M,
-                                      .alpha = p->alpha};
+    const struct fgw_problem dense = {
+        .comm = MPI_COMM_SELF, .n = p->n, .m = p->m, .p = p->p, .q = p->q, .x = p->x, .y = p->y, .M = p->M, .alpha = p->alpha};
     struct fgw_options options = fgw_options_default();
     struct transport_plan plan = {0};
     options.tol = 1e-7;
@@ -81,7 +83,8 @@ static status solve_start(const struct coarse_problem *p, int start, double *cos
 }
 
 /* Own starts; plans [n_starts] of own starts are kept. Local. */
-static status solve_own(const struct coarse_problem *p, int rank, int size, int n_starts, struct fgw_start *starts, struct transport_plan *plans)
+static status solve_own(const struct coarse_problem *p, int rank, int size, int n_starts, struct fgw_start *starts,
+                        struct transport_plan *plans)
 {
     double *cost = malloc(((size_t)p->n * (size_t)p->m + 1) * sizeof *cost);
     status s = cost ? MONGE_OK : error_memory("the starts", 8.0 * (double)p->n * (double)p->m);

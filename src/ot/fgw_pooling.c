@@ -114,8 +114,8 @@ static status sum_groups(struct pooled_slice *pooled, int64_t n, const double *w
     }
     for (int64_t g = 0; g < pooled->n; g++)
         for (int c = 0; c < 2; c++)
-            pooled->position[2 * g + c] = pooled->weight[g] > 0.0 ? pooled->position[2 * g + c] / pooled->weight[g]
-                                                                   : plain[3 * g + 1 + c] / plain[3 * g];
+            pooled->position[2 * g + c] =
+                pooled->weight[g] > 0.0 ? pooled->position[2 * g + c] / pooled->weight[g] : plain[3 * g + 1 + c] / plain[3 * g];
     free(plain);
     return MONGE_OK;
 }
@@ -127,7 +127,8 @@ static status order_groups(struct pooled_slice *pooled, int64_t n)
     int64_t *order = malloc((groups + 1) * sizeof *order);
     int32_t *place = malloc((groups + 1) * sizeof *place);
     double *copy = malloc((groups + 1) * 3 * sizeof *copy);
-    status s = order && place && copy ? hilbert_order(pooled->n, pooled->position, order) : error_memory("pooling spots", 36.0 * (double)groups);
+    status s =
+        order && place && copy ? hilbert_order(pooled->n, pooled->position, order) : error_memory("pooling spots", 36.0 * (double)groups);
     if (s == MONGE_OK) {
         memcpy(copy, pooled->weight, groups * sizeof *copy);
         memcpy(copy + groups, pooled->position, 2 * groups * sizeof *copy);
