@@ -45,6 +45,14 @@ void fgw_state_marginals(struct fgw_state *state, const struct fgw_dense *dense)
     fgw_side_apply_squared(&dense->b, state->s, state->v);
 }
 
+void fgw_state_full_marginals(struct fgw_state *state, const struct fgw_dense *dense)
+{
+    memcpy(state->r, dense->problem->p, (size_t)dense->a.n * sizeof(double));
+    memcpy(state->s, dense->problem->q, (size_t)dense->b.n * sizeof(double));
+    fgw_side_apply_squared(&dense->a, state->r, state->u);
+    fgw_side_apply_squared(&dense->b, state->s, state->v);
+}
+
 double fgw_state_dot(const struct fgw_state *state, struct fgw_dense *dense, const double *x)
 {
     int64_t m = dense->b.n;
