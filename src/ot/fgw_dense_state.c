@@ -153,6 +153,8 @@ status fgw_state_plan(const struct fgw_state *state, const struct fgw_dense *den
             }
         own.row_start[i + 1] = own_entries;
     }
+    for (int64_t i = dense->first + dense->count; s == MONGE_OK && i < n; i++)
+        own.row_start[i + 1] = own_entries;
     free(row);
     s = agree(problem->comm, s);
     if (s == MONGE_OK)
