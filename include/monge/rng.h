@@ -22,6 +22,7 @@ enum rng_stream {
     RNG_GLM_PCA_GENE,
     RNG_SIMULATE_SLICE,
     RNG_SIMULATE_SLICE_SPOT,
+    RNG_ALIGN_PAIRS,
     RNG_NN_WEIGHT
 };
 
