@@ -34,6 +34,7 @@ static void remove_text(const char *name)
 {
     char file_path[512];
     snprintf(file_path, sizeof file_path, "%s/%s", scratch_folder(), name);
+    MPI_Barrier(MPI_COMM_WORLD); /* every rank has read it */
     if (suite_rank() == 0)
         unlink(file_path);
     MPI_Barrier(MPI_COMM_WORLD);
