@@ -19,7 +19,8 @@ struct kernel_fit {
     double radius; /* rho_max, pitches */
 };
 /* Collective over sites->comm. total: own sites. Profile likelihood with 20 Richardson-Lucy steps per evaluation, Nelder-Mead, at most
- * 200 evaluations, bounds of the spec; done with and without the one-ring on both sides of the tissue boundary. */
+ * 200 evaluations, bounds of the spec; done with and without the one-ring on both sides of the tissue boundary. Sites of slide->margin are
+ * sources but do not count in the likelihood. */
 status kernel_fit_run(struct kernel_fit *fit, const struct slide *slide, const struct partition *sites, const double *total);
 /* The same; watch is called collectively after every evaluation, and a fault of it ends the fit (safe points). */
 status kernel_fit_watched(struct kernel_fit *fit, const struct slide *slide, const struct partition *sites, const double *total,

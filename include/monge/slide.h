@@ -36,6 +36,7 @@ struct slide {
     int32_t n_tile_rows, n_tile_cols;
     struct cell_list *cells; /* LATTICE_NONE: the sites in bins, for neighbour searches; else NULL */
     double pitch_um;         /* pitch in micrometres, NaN if unknown */
+    uint8_t *margin;         /* n_sites: 1 at sites of a part (slide_window.h) that are not scored; NULL: none */
 };
 
 /* What the input says about its spots. All arrays have n_spots entries; array_row/array_col may be NULL (then positions x, y

@@ -28,6 +28,7 @@ void slide_free(struct slide *slide)
     free(slide->block_start);
     free(slide->tile_block);
     free(slide->block_tile);
+    free(slide->margin);
     if (slide->cells)
         cell_list_free(slide->cells);
     free(slide->cells);

@@ -78,12 +78,19 @@ static status site_sums_fill(struct site_sums *sums, const struct correct_settin
     return MONGE_OK;
 }
 
-static double all_molecules(const struct gene_counts *columns)
+/* The margin of a calibration window is not scored. */
+static bool scored(const struct slide *slide, int64_t site)
+{
+    return !slide->margin || !slide->margin[site];
+}
+
+static double scored_molecules(const struct gene_counts *columns, const struct slide *slide)
 {
     double sum = 0.0; /* integers: exact */
-    for (int64_t g = 0; g < columns->n_genes; g++)
-        sum += columns->total[g];
-    MPI_Allreduce(MPI_IN_PLACE, &sum, 1, MPI_DOUBLE, MPI_SUM, columns->grid->gene_comm);
+    for (int64_t k = 0; k < columns->start[columns->n_genes]; k++)
+        if (scored(slide, columns->sites.first + columns->site[k]))
+            sum += (double)columns->count[k];
+    MPI_Allreduce(MPI_IN_PLACE, &sum, 1, MPI_DOUBLE, MPI_SUM, columns->grid->comm);
     return sum;
 }
 
@@ -102,11 +109,13 @@ status correct_score(const struct correct_setting *setting, const struct correct
     if (!fault) {
         for (int64_t i = 0; i < held->sites.n_own; i++) {
             int64_t across, down;
+            if (!scored(setting->slide, held->sites.first + i))
+                continue;
             block_of(&map, setting->slide, held->sites.first + i, &across, &down);
             exact_add(&block[down * map.n_across + across], exact_value(&sums.forward[i]) - exact_value(&sums.loglik[i]));
         }
         exact_allreduce(block, (int)map.n, setting->grid->spot_comm);
-        score->molecules = all_molecules(held);
+        score->molecules = scored_molecules(held, setting->slide);
         double total = 0.0;
         for (int64_t k = 0; k < map.n; k++)
             total += score->block[k] = exact_value(&block[k]);
@@ -295,7 +304,7 @@ static status fold_new(struct fold *fold, const struct correct_setting *setting,
     for (size_t i = 0; i < n; i++) {
         int64_t site = columns->sites.first + (int64_t)i, across, down;
         block_of(&map, setting->slide, site, &across, &down);
-        fold->is_held[i] = setting->slide->kind[site] == SITE_BACKGROUND && (across + down) % 2 == colour;
+        fold->is_held[i] = setting->slide->kind[site] == SITE_BACKGROUND && scored(setting->slide, site) && (across + down) % 2 == colour;
         fold->e[i] = fold->is_held[i] ? 0.0 : e[i];
     }
     for (size_t g = 0; g < genes; g++)
