@@ -11,6 +11,7 @@
 #ifndef MONGE_SLIDE_H
 #define MONGE_SLIDE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "monge/cell_list.h"
@@ -73,6 +74,9 @@ int slide_offsets(const struct slide *slide, int row_parity, double radius, int3
 /* Nearest neighbours of a site on the lattice (4 rook on square, 6 on hexagonal; SITE_OFF cells left out) or, at irregular
  * positions, all sites within 1.6 pitches (at most 12, nearest first). Returns their number; neighbours [12]. */
 int slide_neighbours(const struct slide *slide, int64_t site, int64_t *neighbours);
+
+/* False at sites of the margin. */
+bool slide_scored(const struct slide *slide, int64_t site);
 
 int64_t slide_count(const struct slide *slide, enum site_kind kind);
 

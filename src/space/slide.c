@@ -260,6 +260,11 @@ int slide_neighbours(const struct slide *slide, int64_t site, int64_t *neighbour
     return list.n;
 }
 
+bool slide_scored(const struct slide *slide, int64_t site)
+{
+    return !slide->margin || !slide->margin[site];
+}
+
 int64_t slide_count(const struct slide *slide, enum site_kind kind)
 {
     int64_t n = 0;

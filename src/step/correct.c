@@ -104,6 +104,7 @@ void correction_free(struct correction *c)
     free(c->total);
     free(c->grid_total);
     free(c->e);
+    journal_clear(&c->journal);
 }
 
 status gather_field(const struct partition *from, const double *own, double *all)
@@ -256,6 +257,7 @@ static status train_phi(struct correction *c)
     training.beta_cap = c->fit.parameters.beta;
     training.uniform = c->fit.parameters.beta * c->fit.parameters.uniform_weight;
     training.seed = (uint64_t)c->options->seed;
+    training.journal = &c->journal;
     struct phi_trained *trained = &c->learned;
     if (!correct_holds(c, STAGE_RECEIVING)) {
         status fault = phi_train(trained, &at->section->slide, &at->columns, &training, NULL, at->grid_total);
@@ -320,7 +322,7 @@ static status fit_kernel(struct correction *c)
         return measured_kernel(c);
     status fault = correct_holds(c, STAGE_RECEIVING)
                        ? correct_get_kernel(c)
-                       : kernel_fit_watched(&c->fit, &at->section->slide, &at->section->sites, at->total, correct_watch, c);
+                       : kernel_fit_journaled(&c->fit, &at->section->slide, &at->section->sites, at->total, &c->journal);
     if (fault)
         return c->section->source ? error_prefix("%s", c->section->source) : fault;
     c->fit.radius = isnan(o->radius) ? shorter_reach(&c->fit.parameters, c->fit.radius) : o->radius;
