@@ -184,13 +184,13 @@ status correct_prepare(struct correction *c)
     if (!fault) {
         sum_counts(c, gene_total);
         for (size_t g = 0; g < genes; g++) {
-            corrected[g] = gene_total[g] >= c->options->min_total;
+            corrected[g] = gene_total[g] >= c->least_total;
             rest[g] = !corrected[g];
             n += corrected[g];
         }
         if (n == 0)
             fault = error_set(MONGE_BAD_DATA, "%s: no gene has %g molecules or more; lower --min-total or give raw counts", section->source,
-                              c->options->min_total);
+                              c->least_total);
     }
     if (!fault)
         fault = choose_grid(c, n);
@@ -597,6 +597,7 @@ static status correct_map(struct correction *c)
 static status correct_run(struct section *section, const void *values)
 {
     struct correction c = {.section = section, .options = values, .beta_factor = 1.0};
+    c.least_total = c.options->min_total;
     c.sample_genes = correct_sample_size(c.options->selection_genes, (double)section->slide.n_sites);
     status fault = correct_prepare(&c);
     if (!fault)

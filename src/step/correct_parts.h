@@ -247,12 +247,13 @@ struct correction {
     const struct lowrank *field; /* of the full data, once it can be saved: model, or that of the fit under way */
     int sweeps_done;             /* in field */
 
+    double least_total;   /* counts of a gene that is corrected */
     int64_t sample_genes; /* genes for the choices */
     struct calibration_window window;
     struct calibration *calibration; /* until the choices are made; NULL: on the whole slide */
 };
 void correction_free(struct correction *c);
-/* Collective. Totals, grid, columns of a section whose options and sample_genes are set. */
+/* Collective. Totals, grid, columns of a section whose options, least_total and sample_genes are set. */
 status correct_prepare(struct correction *c);
 /* Collective over from->comm. Values at own sites -> at all sites, all [from->n]. */
 status gather_field(const struct partition *from, const double *own, double *all);

@@ -367,6 +367,7 @@ status calibration_new(struct calibration **result, struct correction *whole)
     }
     calibration->run = (struct correction){.section = &calibration->section, .options = whole->options, .whole = whole, .beta_factor = 1.0};
     fault = make_section(calibration, whole->section, &whole->window);
+    calibration->run.least_total = fmax(1.0, whole->least_total * whole->window.molecules / whole->window.slide_molecules);
     calibration->run.sample_genes = correct_window_genes(whole->options->selection_genes, calibration->section.slide.n_sites);
     if (!fault && (fault = correct_prepare(&calibration->run)))
         error_prefix("calibration window (--calibration-sites 0 takes the whole slide)");
