@@ -136,14 +136,14 @@ static struct outcome same_on_one_rank(void (*make)(struct section *, MPI_Comm),
 
 /* ---- on a lattice ---- */
 
-/* A fit takes its time on any slide: once. */
-static void same_bits_and_near_the_truth(void **state)
+/* A fit takes its time on any slide: once, and against one rank in the long tests. */
+static void near_the_truth(void **state)
 {
     (void)state;
     if (suite_size() != 2)
         return;
     const struct setting settings[] = {{"calibration-sites", "1000"}, {NULL, NULL}};
-    struct outcome o = same_on_one_rank(simulate, settings);
+    struct outcome o = getenv("MONGE_LONG") ? same_on_one_rank(simulate, settings) : run(simulate, MPI_COMM_WORLD, settings);
     assert_true(o.spots == 1024.0);
     figure("beta fitted on a window of 1024 spots, less the truth", fabs(o.beta - .5), "<=", .1);
     assert_true(fabs(o.beta - .5) <= .1);
@@ -368,14 +368,9 @@ static void resumed(void **state)
 int main(int argc, char **argv)
 {
     log_open(getenv("MONGE_VERBOSE") != NULL, false);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(same_bits_and_near_the_truth),
-                                       cmocka_unit_test(measured_kernel_is_kept),
-                                       cmocka_unit_test(wanted_sizes),
-                                       cmocka_unit_test(tissue_everywhere),
-                                       cmocka_unit_test(little_background),
-                                       cmocka_unit_test(poor_parts),
-                                       cmocka_unit_test(genes_of_the_window),
-                                       cmocka_unit_test(irregular_positions),
-                                       cmocka_unit_test(resumed)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(near_the_truth),      cmocka_unit_test(measured_kernel_is_kept), cmocka_unit_test(wanted_sizes),
+        cmocka_unit_test(tissue_everywhere),   cmocka_unit_test(little_background),       cmocka_unit_test(poor_parts),
+        cmocka_unit_test(genes_of_the_window), cmocka_unit_test(irregular_positions),     cmocka_unit_test(resumed)};
     SUITE(argc, argv, tests);
 }
