@@ -230,6 +230,8 @@ static status mix_adjoint(struct tape *tape, struct operation *op)
 
 struct matrix *nn_mix(struct tape *tape, double factor_a, struct matrix *a, double factor_b, struct matrix *b)
 {
+    if (!tape_expect(tape, !a || !b || (a->edges == b->edges && a->columns == b->columns), "nn_mix", "a and b have different shapes"))
+        return NULL;
     struct operation *op = tape_record(tape, mix_adjoint, a ? a->edges : NULL, a ? a->columns : 0, 2, (struct matrix *[]){a, b});
     if (!op)
         return NULL;
