@@ -53,8 +53,9 @@ static void elu_gradient(int64_t n, double constant, const real *restrict x, con
                          real *restrict dx)
 {
     (void)constant;
+    (void)x; /* y has its sign */
     for (int64_t i = 0; i < n; i++)
-        dx[i] += dy[i] * (x[i] > 0 ? (real)1 : y[i] + 1);
+        dx[i] += dy[i] * (y[i] > 0 ? (real)1 : y[i] + 1);
 }
 
 static status elu_adjoint(struct tape *tape, struct operation *op)
