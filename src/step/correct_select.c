@@ -146,26 +146,36 @@ static int smallest_of(int n, const struct score *scores)
     return pick;
 }
 
-/* Every rank with a trend of the genes, the wide one first: what a trend explains no factor need explain, so the rank is chosen anew. */
+/* Rank i with the trend of a variant. */
+static status score_trend(const struct selector *s, struct rank_trials *ranks, int variant, int i, const struct score *against)
+{
+    struct trial *trial = &ranks->trial[i];
+    struct score *score = &ranks->score[variant][i];
+    trial->choices.trend = trend_widths[variant];
+    status fault = trial_score(trial, score);
+    char name[48];
+    snprintf(name, sizeof name, "rank %d, trend %g", trial->choices.rank, trend_widths[variant]);
+    if (!fault)
+        record(s->record, name, score, against);
+    return fault;
+}
+
+/* Trends of the genes, the wide one first. Where one wins, the rank is chosen anew: what a trend explains no factor need explain. */
 static status try_trends(const struct selector *s, struct rank_trials *ranks, int *variant, int *pick)
 {
     for (int v = WIDE; v <= NARROW; v++) {
         const struct score *current = &ranks->score[*variant][*pick];
-        for (int i = 0; i < ranks->n; i++) {
-            struct trial *trial = &ranks->trial[i];
-            trial->choices.trend = trend_widths[v];
-            status fault = trial_score(trial, &ranks->score[v][i]);
-            if (fault)
-                return fault;
-            char name[48];
-            snprintf(name, sizeof name, "rank %d, trend %g", trial->choices.rank, trend_widths[v]);
-            record(s->record, name, &ranks->score[v][i], current);
-        }
-        int smallest = smallest_of(ranks->n, ranks->score[v]);
-        if (better(&ranks->score[v][smallest], current, 2.0, .001)) {
-            *variant = v;
-            *pick = smallest;
-        }
+        status fault = score_trend(s, ranks, v, *pick, current);
+        if (fault)
+            return fault;
+        if (!better(&ranks->score[v][*pick], current, 2.0, .001))
+            continue;
+        for (int i = 0; i < ranks->n && !fault; i++)
+            fault = i == *pick ? MONGE_OK : score_trend(s, ranks, v, i, current);
+        if (fault)
+            return fault;
+        *variant = v;
+        *pick = smallest_of(ranks->n, ranks->score[v]);
     }
     return MONGE_OK;
 }
