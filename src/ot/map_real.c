@@ -132,11 +132,11 @@ status REAL(map_solve)(const struct kernel *kernel, const struct map_options *op
 
 /* EM for x ~ Poisson(e K (L t)) with L the shared field and t smooth:
  *     c = L t * K'(e x / f);   t <- (S c + k) / (S (L H) + k),   S the window
- * k molecules of the shared field hold t near 1 where a gene has few. Two steps bring nearly all of it. */
+ * k molecules of the shared field hold t near 1 where a gene has few. Four steps bring nearly all of it. */
 status REAL(map_trend)(const struct kernel *kernel, const struct spot_operator *window, int lanes, const double *pi, const real *e,
                        const real *x, real *mu, real *b, real *f, real *c, real *work)
 {
-    enum { STEPS = 2 };
+    enum { STEPS = 4 };
     const real held = 1; /* k */
     struct map m = map_begin(kernel, lanes, pi, e, x, mu, work);
     real *shared = b, *in_window = work + 5 * m.n;

@@ -76,7 +76,7 @@ enum { SWEEPS = 40, SWEEPS_LONG = 120 };
 
 /* The trials of all ranks and their scores: without rho, with rho, and with trends of the genes. */
 enum { PLAIN, DISPERSED, WIDE, NARROW, VARIANTS };
-static const double trend_widths[VARIANTS] = {[WIDE] = 3.0, [NARROW] = 1.5}; /* pitches */
+static const double trend_widths[VARIANTS] = {[WIDE] = 2.0, [NARROW] = 1.0}; /* pitches */
 struct rank_trials {
     int n;
     struct trial trial[RANKS];

@@ -272,7 +272,7 @@ static void window_sums(const struct batch *batch, double width, const double *o
     free(all);
 }
 
-/* mu of the plain formulas, two steps. */
+/* mu of the plain formulas, four steps. */
 static double *plain_trend(const struct batch *batch, double width)
 {
     size_t n = (size_t)batch->n;
@@ -286,7 +286,7 @@ static double *plain_trend(const struct batch *batch, double width)
     for (size_t i = 0; i < n; i++)
         h[i] *= batch->mu[i];
     window_sums(batch, width, h, shared_sum);
-    for (int step = 0; step < 2; step++) {
+    for (int step = 0; step < 4; step++) {
         for (size_t i = 0; i < n; i++)
             mu[i] = batch->mu[i] * t[i];
         assert_int_equal(kernel_apply_f64(&batch->kernel, batch->lanes, batch->pi, mu, q, batch->work), MONGE_OK);
