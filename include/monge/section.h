@@ -30,16 +30,28 @@ struct slide_image {
 
 /* A result to be written. `path` names its place in the AnnData file: "layers/corrected", "obs/capture_factor",
  * "var/total_error", "obsm/X_pca", "varm/kernel_weights", "uns/monge/correct/beta". */
-enum value_type { VALUE_REAL, VALUE_INTEGER, VALUE_BOOL, VALUE_TEXT };
+enum value_type { VALUE_REAL, VALUE_INTEGER, VALUE_BOOL, VALUE_TEXT, VALUE_CATEGORY };
 struct result {
     char *path;
     enum value_type type;
-    int n_dims;                /* 0 scalar, 1, 2 */
-    int64_t dims[2];           /* obs/obsm: dims[0] = own sites on this rank; var/varm: n_genes */
-    double *number;            /* VALUE_REAL / INTEGER / BOOL, row-major; NULL for text */
-    char **text;               /* VALUE_TEXT */
-    struct sparse_rows sparse; /* layers: own sites x n_genes */
-    bool integer;              /* layers: write as int32 */
+    int n_dims;                  /* 0 scalar, 1, 2 */
+    int64_t dims[2];             /* obs/obsm: dims[0] = own sites on this rank; var/varm: n_genes */
+    double *number;              /* VALUE_REAL / INTEGER / BOOL, row-major; of a CATEGORY its codes, -1: missing; NULL for text */
+    char **text;                 /* VALUE_TEXT; of a CATEGORY its names, n_categories */
+    int64_t n_categories;        /* VALUE_CATEGORY (obs) */
+    struct sparse_rows sparse;   /* layers: own sites x n_genes */
+    bool integer;                /* layers: write as int32 */
+    int64_t *row_start, *column; /* uns: a sparse matrix of dims[0] x dims[1] reals (CSR, replicated) whose values are `number` */
+};
+
+/* One section of a stack (section_read_stack): several sections held as one, its sites one part after the other. */
+struct section_part {
+    char *name;                  /* unique in the stack: the file's name without its ending, the folder above for `outs` */
+    char *source;                /* path that was read */
+    int64_t first_spot, n_spots; /* rows of the input: part 0's, then part 1's, ... */
+    int64_t first_site, n_sites; /* only places with a spot are sites */
+    double spacing;              /* median nearest-neighbour distance, in units of obsm/spatial */
+    enum lattice lattice;        /* what its spots stand on; the slide of a stack is LATTICE_NONE */
 };
 
 struct section {
@@ -58,6 +70,8 @@ struct section {
     char **spot_name; /* section_file_rows of this rank, in file order: outs/ input; NULL: the input file has them, or none are given */
     double *spatial_x, *spatial_y; /* n_sites, coordinates as in the input (obsm/spatial), replicated; NULL if absent */
     struct slide_image image;
+    int n_parts;
+    struct section_part *parts; /* a stack of several sections, in the order given; n_parts 0: a single section */
     struct result *results;
     int n_results;
     struct checkpoint *checkpoint; /* where steps save their progress (checkpoint.h); NULL: nowhere. Not owned */
@@ -83,6 +97,9 @@ void section_file_rows(const struct section *section, int64_t *first, int64_t *e
  * leading "uns/" is accepted). Values that are missing are NAN. Only memory can fail; a name holds no "/". */
 status section_add_layer(struct section *section, const char *name, struct sparse_rows *rows, bool integer);
 status section_add_obs(struct section *section, const char *name, enum value_type type, const double *own);
+/* A categorical column: codes are indices into the categories; -1 or NAN: missing. A code that no category has is MONGE_INTERNAL. */
+status section_add_obs_category(struct section *section, const char *name, int n_categories, const char *const *categories,
+                                const double *own_codes);
 status section_add_obsm(struct section *section, const char *name, int n_columns, const double *own);
 status section_add_var(struct section *section, const char *name, enum value_type type, const double *all);
 status section_add_varm(struct section *section, const char *name, int n_columns, const double *all);
@@ -92,6 +109,9 @@ status section_add_uns_bool(struct section *section, const char *path, bool valu
 status section_add_uns_text(struct section *section, const char *path, const char *value);
 status section_add_uns_array(struct section *section, const char *path, int n_dims, const int64_t *dims, const double *values);
 status section_add_uns_texts(struct section *section, const char *path, int n, const char *const *values);
+/* A sparse matrix of reals, the same on all ranks: row_start [n_rows + 1], column and value [row_start[n_rows]]. */
+status section_add_uns_sparse(struct section *section, const char *path, int64_t n_rows, int64_t n_cols, const int64_t *row_start,
+                              const int64_t *column, const double *value);
 const struct result *section_result(const struct section *section, const char *path); /* NULL if absent */
 
 #endif

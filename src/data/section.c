@@ -2,6 +2,7 @@
  * io/ decides how it is written, so that steps never meet a file. */
 #include "monge/section.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,15 +24,19 @@ static void texts_free(char **texts, int64_t n)
 
 static int64_t n_values(const struct result *r)
 {
+    if (r->row_start)
+        return r->row_start[r->dims[0]];
     return r->n_dims == 0 ? 1 : r->n_dims == 1 ? r->dims[0] : r->dims[0] * r->dims[1];
 }
 
 static void result_clear(struct result *r)
 {
     if (r->text)
-        texts_free(r->text, n_values(r));
+        texts_free(r->text, r->type == VALUE_CATEGORY ? r->n_categories : n_values(r));
     free(r->path);
     free(r->number);
+    free(r->row_start);
+    free(r->column);
     sparse_rows_free(&r->sparse);
     memset(r, 0, sizeof *r);
 }
@@ -50,6 +55,11 @@ void section_free(struct section *section)
     for (int i = 0; i < section->n_results; i++)
         result_clear(&section->results[i]);
     free(section->results);
+    for (int k = 0; k < section->n_parts; k++) {
+        free(section->parts[k].name);
+        free(section->parts[k].source);
+    }
+    free(section->parts);
     free(section->source);
     free(section->counts_name);
     free(section->spatial_x);
@@ -81,6 +91,15 @@ const struct result *section_result(const struct section *section, const char *p
     return NULL;
 }
 
+static struct result *find(struct section *section, const char *folder, const char *name)
+{
+    size_t length = strlen(folder);
+    for (int i = 0; i < section->n_results; i++)
+        if (!strncmp(section->results[i].path, folder, length) && !strcmp(section->results[i].path + length, name))
+            return &section->results[i];
+    return NULL;
+}
+
 /* The place for a result of this path: the one that it replaces, emptied, or a new one at the end. */
 static struct result *place(struct section *section, const char *folder, const char *name)
 {
@@ -88,7 +107,7 @@ static struct result *place(struct section *section, const char *folder, const c
     if (!path)
         return NULL;
     sprintf(path, "%s%s", folder, name);
-    struct result *r = (struct result *)section_result(section, path);
+    struct result *r = find(section, folder, name);
     if (r) {
         result_clear(r);
     } else {
@@ -194,6 +213,19 @@ status section_add_uns_array(struct section *section, const char *path, int n_di
     return add_numbers(section, "uns/", below_uns(path), VALUE_REAL, n_dims, dims, values);
 }
 
+static status copy_texts(struct result *r, int64_t n, const char *const *values)
+{
+    r->text = calloc((size_t)(n ? n : 1), sizeof *r->text);
+    if (!r->text)
+        return no_memory(r->path);
+    for (int64_t i = 0; i < n; i++) {
+        r->text[i] = strdup(values[i]);
+        if (!r->text[i])
+            return no_memory(r->path);
+    }
+    return MONGE_OK;
+}
+
 static status add_texts(struct section *section, const char *path, int n_dims, int64_t n, const char *const *values)
 {
     struct result *r = place(section, "uns/", below_uns(path));
@@ -202,15 +234,7 @@ static status add_texts(struct section *section, const char *path, int n_dims, i
     r->type = VALUE_TEXT;
     r->n_dims = n_dims;
     r->dims[0] = n;
-    r->text = calloc((size_t)(n ? n : 1), sizeof *r->text);
-    if (!r->text)
-        return no_memory(path);
-    for (int64_t i = 0; i < n; i++) {
-        r->text[i] = strdup(values[i]);
-        if (!r->text[i])
-            return no_memory(path);
-    }
-    return MONGE_OK;
+    return copy_texts(r, n, values);
 }
 
 status section_add_uns_text(struct section *section, const char *path, const char *value)
@@ -221,6 +245,47 @@ status section_add_uns_text(struct section *section, const char *path, const cha
 status section_add_uns_texts(struct section *section, const char *path, int n, const char *const *values)
 {
     return add_texts(section, path, 1, n, values);
+}
+
+status section_add_obs_category(struct section *section, const char *name, int n_categories, const char *const *categories,
+                                const double *own_codes)
+{
+    int64_t n = section->sites.n_own;
+    for (int64_t i = 0; i < n; i++)
+        if (!isnan(own_codes[i]) && !(own_codes[i] >= -1.0 && own_codes[i] < n_categories && own_codes[i] == floor(own_codes[i])))
+            return error_set(MONGE_INTERNAL, "obs/%s has the code %g, but there are %d categories", name, own_codes[i], n_categories);
+    status s = add_numbers(section, "obs/", name, VALUE_CATEGORY, 1, &n, own_codes);
+    if (s != MONGE_OK)
+        return s;
+    struct result *r = find(section, "obs/", name);
+    for (int64_t i = 0; i < n; i++)
+        r->number[i] = isnan(r->number[i]) ? -1.0 : r->number[i];
+    r->n_categories = n_categories;
+    return copy_texts(r, n_categories, categories);
+}
+
+status section_add_uns_sparse(struct section *section, const char *path, int64_t n_rows, int64_t n_cols, const int64_t *row_start,
+                              const int64_t *column, const double *value)
+{
+    struct result *r = place(section, "uns/", below_uns(path));
+    if (!r)
+        return no_memory(path);
+    size_t n = (size_t)row_start[n_rows], rows = (size_t)n_rows + 1;
+    r->type = VALUE_REAL;
+    r->n_dims = 2;
+    r->dims[1] = n_cols;
+    r->row_start = malloc(rows * sizeof *r->row_start);
+    r->column = malloc((n + 1) * sizeof *r->column);
+    r->number = malloc((n + 1) * sizeof *r->number);
+    if (!r->row_start || !r->column || !r->number)
+        return error_memory(path, 16.0 * (double)n + 8.0 * (double)rows);
+    r->dims[0] = n_rows;
+    memcpy(r->row_start, row_start, rows * sizeof *row_start);
+    if (n) {
+        memcpy(r->column, column, n * sizeof *column);
+        memcpy(r->number, value, n * sizeof *value);
+    }
+    return MONGE_OK;
 }
 
 struct section_size section_size(const struct section *section)

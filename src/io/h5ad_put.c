@@ -114,6 +114,8 @@ hid_t put_file_type(enum value_type type)
         return H5Tcopy(H5T_IEEE_F64LE);
     if (type == VALUE_INTEGER)
         return H5Tcopy(H5T_STD_I64LE);
+    if (type == VALUE_CATEGORY)
+        return H5Tcopy(H5T_STD_I32LE);
     hid_t boolean = H5Tenum_create(H5T_STD_I8LE);
     int8_t no = 0, yes = 1;
     H5Tenum_insert(boolean, "FALSE", &no);
@@ -123,7 +125,7 @@ hid_t put_file_type(enum value_type type)
 
 enum value_type put_stored_type(enum value_type type, int64_t n, const double *values)
 {
-    for (int64_t i = 0; i < n && type != VALUE_REAL; i++)
+    for (int64_t i = 0; i < n && type != VALUE_REAL && type != VALUE_CATEGORY; i++)
         if (isnan(values[i]))
             return VALUE_REAL;
     return type;
@@ -137,6 +139,8 @@ void *put_convert(enum value_type type, int64_t n, const double *values)
             ((double *)converted)[i] = values[i];
         else if (type == VALUE_INTEGER)
             ((int64_t *)converted)[i] = (int64_t)values[i];
+        else if (type == VALUE_CATEGORY)
+            ((int32_t *)converted)[i] = (int32_t)values[i];
         else
             ((int8_t *)converted)[i] = values[i] != 0.0;
     }
@@ -198,6 +202,35 @@ status put_fixed_texts(hid_t file, const char *file_path, const char *path, int6
     return s;
 }
 
+static status put_switch_attribute(hid_t at, const char *file_path, const char *object, const char *name, int8_t value)
+{
+    hid_t type = put_file_type(VALUE_BOOL), space = H5Screate(H5S_SCALAR);
+    hid_t attribute = H5Acreate_by_name(at, object, name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    status s = attribute < 0 || H5Awrite(attribute, type, &value) < 0 ? failed(file_path, object) : MONGE_OK;
+    if (attribute >= 0 && H5Aclose(attribute) < 0 && s == MONGE_OK)
+        s = failed(file_path, object);
+    H5Sclose(space);
+    H5Tclose(type);
+    return s;
+}
+
+status put_categorical(hid_t file, const char *file_path, const char *path, int64_t n, int64_t n_categories, char *const *categories)
+{
+    char part[2048];
+    status s = put_parent(file, file_path, path);
+    if (s == MONGE_OK)
+        s = make_group(file, file_path, path);
+    if (s == MONGE_OK)
+        s = put_encoding(file, file_path, path, "categorical", "0.2.0");
+    if (s == MONGE_OK)
+        s = put_switch_attribute(file, file_path, path, "ordered", 0);
+    snprintf(part, sizeof part, "%.2000s/codes", path);
+    if (s == MONGE_OK)
+        s = put_array(file, file_path, part, VALUE_CATEGORY, 1, &n, NULL);
+    snprintf(part, sizeof part, "%.2000s/categories", path);
+    return s == MONGE_OK ? put_texts(file, file_path, part, n_categories, categories) : s;
+}
+
 static status put_vector(hid_t file, const char *file_path, const char *group, const char *name, hid_t type, int64_t n, bool compress)
 {
     char path[2048];
@@ -228,15 +261,20 @@ static status put_shape(hid_t file, const char *file_path, const char *path, int
     return s;
 }
 
-status put_sparse(hid_t file, const char *file_path, const char *path, int64_t n_rows, int64_t n_cols, int64_t n_entries, bool integer)
+/* An empty csr_matrix. */
+static status put_matrix_group(hid_t file, const char *file_path, const char *path, int64_t n_rows, int64_t n_cols)
 {
     status s = put_parent(file, file_path, path);
     if (s == MONGE_OK)
         s = make_group(file, file_path, path);
     if (s == MONGE_OK)
         s = put_encoding(file, file_path, path, "csr_matrix", "0.1.0");
-    if (s == MONGE_OK)
-        s = put_shape(file, file_path, path, n_rows, n_cols);
+    return s == MONGE_OK ? put_shape(file, file_path, path, n_rows, n_cols) : s;
+}
+
+status put_sparse(hid_t file, const char *file_path, const char *path, int64_t n_rows, int64_t n_cols, int64_t n_entries, bool integer)
+{
+    status s = put_matrix_group(file, file_path, path, n_rows, n_cols);
     if (s == MONGE_OK)
         s = put_vector(file, file_path, path, "data", integer ? H5T_STD_I32LE : H5T_IEEE_F32LE, n_entries, true);
     if (s == MONGE_OK)
@@ -244,6 +282,40 @@ status put_sparse(hid_t file, const char *file_path, const char *path, int64_t n
     if (s == MONGE_OK)
         s = put_vector(file, file_path, path, "indptr", n_entries >= INT32_MAX ? H5T_STD_I64LE : H5T_STD_I32LE, n_rows + 1, false);
     return s;
+}
+
+/* Writes a vector that put_vector has made. */
+static status fill_vector(hid_t file, const char *file_path, const char *group, const char *name, hid_t memory_type, int64_t n,
+                          const void *values)
+{
+    char path[2048];
+    snprintf(path, sizeof path, "%.2000s/%s", group, name);
+    hid_t dataset = H5Dopen2(file, path, H5P_DEFAULT);
+    status s = dataset < 0 || (n && H5Dwrite(dataset, memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0) ? failed(file_path, path)
+                                                                                                               : MONGE_OK;
+    if (dataset >= 0 && H5Dclose(dataset) < 0 && s == MONGE_OK)
+        s = failed(file_path, path);
+    h5_count_bytes(8.0 * (double)n);
+    return s;
+}
+
+status put_real_sparse(hid_t file, const char *file_path, const char *path, const struct result *matrix)
+{
+    int64_t n_rows = matrix->dims[0], n = matrix->row_start[n_rows];
+    bool wide = n >= INT32_MAX || matrix->dims[1] >= INT32_MAX; /* scipy wants indices and offsets of one width */
+    hid_t index_type = wide ? H5T_STD_I64LE : H5T_STD_I32LE;
+    status s = put_matrix_group(file, file_path, path, n_rows, matrix->dims[1]);
+    if (s == MONGE_OK)
+        s = put_vector(file, file_path, path, "data", H5T_IEEE_F64LE, n, true);
+    if (s == MONGE_OK)
+        s = put_vector(file, file_path, path, "indices", index_type, n, true);
+    if (s == MONGE_OK)
+        s = put_vector(file, file_path, path, "indptr", index_type, n_rows + 1, false);
+    if (s == MONGE_OK)
+        s = fill_vector(file, file_path, path, "data", H5T_NATIVE_DOUBLE, n, matrix->number);
+    if (s == MONGE_OK)
+        s = fill_vector(file, file_path, path, "indices", H5T_NATIVE_INT64, n, matrix->column);
+    return s == MONGE_OK ? fill_vector(file, file_path, path, "indptr", H5T_NATIVE_INT64, n_rows + 1, matrix->row_start) : s;
 }
 
 /* --- dataframes -------------------------------------------------------------------------------------------------------- */

@@ -25,6 +25,12 @@ status put_texts(hid_t file, const char *file_path, const char *path, int64_t n,
 /* n strings of at most `width` bytes, to be filled later. */
 status put_fixed_texts(hid_t file, const char *file_path, const char *path, int64_t n, size_t width);
 
+/* A categorical column of n rows whose codes (int32, -1: missing) are to be filled later. */
+status put_categorical(hid_t file, const char *file_path, const char *path, int64_t n, int64_t n_categories, char *const *categories);
+
+/* A whole csr_matrix of doubles. */
+status put_real_sparse(hid_t file, const char *file_path, const char *path, const struct result *matrix);
+
 /* A csr_matrix whose data (int32 or float32), indices and indptr are to be filled later. */
 status put_sparse(hid_t file, const char *file_path, const char *path, int64_t n_rows, int64_t n_cols, int64_t n_entries, bool integer);
 

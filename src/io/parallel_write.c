@@ -80,7 +80,10 @@ static status write_range(const struct parallel_file *file, const char *name, hi
 
 static hid_t memory_type(enum value_type type)
 {
-    return type == VALUE_REAL ? H5Tcopy(H5T_NATIVE_DOUBLE) : type == VALUE_INTEGER ? H5Tcopy(H5T_NATIVE_INT64) : put_file_type(type);
+    return type == VALUE_REAL       ? H5Tcopy(H5T_NATIVE_DOUBLE)
+           : type == VALUE_INTEGER  ? H5Tcopy(H5T_NATIVE_INT64)
+           : type == VALUE_CATEGORY ? H5Tcopy(H5T_NATIVE_INT32)
+                                    : put_file_type(type);
 }
 
 status parallel_write_rows(const struct parallel_file *file, const struct row_order *order, const char *name, enum value_type type,

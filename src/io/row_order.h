@@ -4,13 +4,7 @@
 
 #include <stddef.h>
 
-#include "monge/section.h"
-
-struct row_side {   /* the rows of one order that this rank holds, as they travel */
-    int64_t n_rows; /* rows it holds, travelling or not */
-    int64_t *row;   /* peer[size]: local rows by the other side's rank, ascending file row within a rank */
-    int64_t *peer;  /* size + 1 */
-};
+#include "monge/row_exchange.h"
 
 struct row_order {
     MPI_Comm comm;

@@ -30,7 +30,7 @@ struct output {
     const struct section *section;
     const char *path; /* where the result will stand */
     char temporary[4200];
-    bool copies;        /* the input is an .h5ad whose objects are carried over */
+    bool copies;        /* the input is one .h5ad whose objects are carried over */
     struct section own; /* in-memory input: obs, obsm that the file lacks, as further results */
     int n_items;
     const struct result **items; /* own results first, then the section's */
@@ -199,7 +199,7 @@ static status measure(struct output *out)
 static status plan(struct output *out, int rank)
 {
     const struct section *section = out->section;
-    int copies = rank == 0 && is_h5ad(section->source);
+    int copies = rank == 0 && section->n_parts == 0 && is_h5ad(section->source);
     MPI_Bcast(&copies, 1, MPI_INT, 0, section->comm);
     out->copies = copies;
     out->own = (struct section){.comm = section->comm, .n_spots = section->n_spots, .n_genes = section->n_genes};
@@ -253,6 +253,8 @@ static status make_var(const struct output *out, hid_t file, const struct result
 
 static status make_uns(const struct output *out, hid_t file, const struct result *r)
 {
+    if (r->row_start)
+        return put_real_sparse(file, out->temporary, r->path, r);
     if (r->type != VALUE_TEXT)
         return put_array(file, out->temporary, r->path, r->type, r->n_dims, r->dims, r->number);
     return r->n_dims ? put_texts(file, out->temporary, r->path, r->dims[0], r->text) : put_text(file, out->temporary, r->path, r->text[0]);
@@ -269,7 +271,8 @@ static status make_item(const struct output *out, hid_t file, int k)
         return make_var(out, file, r);
     if (!begins(r->path, "obs"))
         return make_uns(out, file, r);
-    status s = put_array(file, out->temporary, r->path, out->stored[k], r->n_dims, dims, NULL);
+    status s = r->type == VALUE_CATEGORY ? put_categorical(file, out->temporary, r->path, dims[0], r->n_categories, r->text)
+                                         : put_array(file, out->temporary, r->path, out->stored[k], r->n_dims, dims, NULL);
     if (s == MONGE_OK && begins(r->path, "obs/"))
         s = put_column_name(file, out->temporary, "obs", r->path + 4);
     return s;
@@ -428,8 +431,10 @@ static status write_item(const struct output *out, const struct parallel_file *f
     const struct result *r = out->items[k];
     if (r->sparse.start)
         return parallel_write_sparse(file, order, r->path, &r->sparse, out->column, r->integer);
+    char name[2048];
+    snprintf(name, sizeof name, r->type == VALUE_CATEGORY ? "%.2000s/codes" : "%.2000s", r->path);
     if (begins(r->path, "obs"))
-        return parallel_write_rows(file, order, r->path, out->stored[k], r->n_dims == 2 ? r->dims[1] : 1, r->number);
+        return parallel_write_rows(file, order, name, out->stored[k], r->n_dims == 2 ? r->dims[1] : 1, r->number);
     return MONGE_OK;
 }
 
