@@ -77,7 +77,6 @@ static status take_spots(struct alignment *a, int k, const double *total)
     const struct section_part *part = &section->parts[k];
     struct align_slice *slice = &a->slices[k];
     slice->name = part->name;
-    slice->part = k;
     size_t room = (size_t)part->n_sites + 1;
     slice->site = malloc(room * sizeof *slice->site);
     slice->position = malloc(2 * room * sizeof *slice->position);
@@ -151,10 +150,17 @@ static void keep_genes(const struct alignment *a, struct sparse_rows *rows)
     }
 }
 
-status align_counts(const struct alignment *a, const struct align_slice *slice, int64_t first, int64_t count, struct sparse_rows *rows)
+status align_counts(const struct alignment *a, const struct align_slice *slice, int64_t count, const int64_t *spots,
+                    struct sparse_rows *rows)
 {
-    status fault = section_fetch_rows(a->section, count, slice->site + first, rows);
+    int64_t *sites = malloc(((size_t)count + 1) * sizeof *sites);
+    status fault = agree(a->section->comm, sites ? MONGE_OK : error_memory("a list of spots", 8.0 * (double)count));
+    for (int64_t i = 0; i < count && !fault; i++)
+        sites[i] = slice->site[spots[i]];
+    if (!fault)
+        fault = section_fetch_rows(a->section, count, sites, rows);
     if (!fault)
         keep_genes(a, rows);
+    free(sites);
     return fault;
 }

@@ -9,7 +9,7 @@
 #include "monge/plot.h"
 #include "report_parts.h"
 
-enum { PICTURE = 720, LINES_DRAWN = 400, HEAT_MOST = 1200, STARTS_DRAWN = 12 };
+enum { PICTURE = 720, LINES_DRAWN = 400, HEAT_MOST = 1200 };
 
 /* The stack as the file has it. Spots are rows of the file. */
 struct stack_page {
@@ -348,31 +348,34 @@ static status add_heat(struct text *text, const struct stored_plan *plan)
     return done;
 }
 
+/* F along the iterations of the last solver, and where the starts of the search ended. */
 static void add_starts(struct text *text, const struct stack_page *page, int64_t pair)
 {
-    int64_t dims[2], n_names = 0;
+    int64_t dims[2] = {0, 0}, n_names = 0;
     char path[160];
     snprintf(path, sizeof path, REPORT_ALIGN "pair_%lld/starts/name", (long long)pair);
     char **names = record_texts(&page->record, path, &n_names);
-    double *trace = array_of(page, pair, "starts/trace", dims);
-    int64_t n = dims[0], width = dims[1];
-    if (trace && names && n == n_names && n > 0 && width > 1) {
-        double *steps = malloc((size_t)width * sizeof *steps);
-        struct plot_series series[STARTS_DRAWN] = {{0}};
-        int drawn = n < STARTS_DRAWN ? (int)n : STARTS_DRAWN;
-        for (int64_t k = 0; steps && k < width; k++)
+    double *objective = array_of(page, pair, "starts/objective", dims);
+    if (names && objective && dims[0] == n_names && n_names > 0) {
+        int best = 0;
+        for (int s = 0; s < (int)n_names; s++)
+            best = objective[s] < objective[best] ? s : best;
+        text_add(text, "<h4>The starts of the search: F at the coarsest level</h4>\n");
+        plot_bars(text, "objective F", (int)n_names, (const char *const *)names, objective, NULL, best, "%.4f");
+    }
+    free(objective);
+    record_texts_free(names, n_names);
+    double *trace = array_of(page, pair, "trace", dims), *steps = malloc(((size_t)dims[0] + 1) * sizeof *steps);
+    if (trace && steps && dims[0] > 1) {
+        for (int64_t k = 0; k < dims[0]; k++)
             steps[k] = (double)k;
-        for (int s = 0; s < drawn; s++)
-            series[s] =
-                (struct plot_series){.name = names[s], .n = (int)width, .x = steps, .y = trace + s * width, .colour = s % PLOT_COLOURS};
-        const struct plot_axes axes = {.x_label = "iteration", .y_label = "objective F", .y_log = true};
-        text_add(text, "<h4>Objective against iteration, the best of %lld starts</h4>\n", (long long)n);
-        if (steps)
-            plot_lines(text, &axes, drawn, series);
-        free(steps);
+        const struct plot_series series = {.name = "", .n = (int)dims[0], .x = steps, .y = trace};
+        const struct plot_axes axes = {.x_label = "iteration at full resolution", .y_label = "objective F"};
+        text_add(text, "<h4>Objective against iteration</h4>\n");
+        plot_lines(text, &axes, 1, &series);
     }
     free(trace);
-    record_texts_free(names, n_names);
+    free(steps);
 }
 
 static status add_pairs(struct text *text, const struct stack_page *page)
