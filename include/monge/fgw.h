@@ -85,13 +85,13 @@ struct fgw_entropic_options fgw_entropic_options_default(double eps);
 
 /* Collective. Mirror descent (POT's PGD): T <- Sinkhorn(grad F(T), eps), whose fixed points are stationary for F - eps H. The plan has
  * all entries above 1e-300 x mass. */
-status fgw_entropic_solve(const struct fgw_problem *problem, const struct transport_plan *start,
-                          const struct fgw_entropic_options *options, struct fgw_result *result);
+status fgw_entropic_solve(const struct fgw_problem *problem, const struct transport_plan *start, const struct fgw_entropic_options *options,
+                          struct fgw_result *result);
 
 /* Collective. Proximal point method in Kullback-Leibler divergence: T <- Sinkhorn of the kernel T exp(-grad F(T)/eps). Converges to a
  * stationary point of F itself; zeros of the start stay. */
-status fgw_proximal_solve(const struct fgw_problem *problem, const struct transport_plan *start,
-                          const struct fgw_entropic_options *options, struct fgw_result *result);
+status fgw_proximal_solve(const struct fgw_problem *problem, const struct transport_plan *start, const struct fgw_entropic_options *options,
+                          struct fgw_result *result);
 
 /* ---- many starts ---- */
 struct fgw_start_record {

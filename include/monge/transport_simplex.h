@@ -34,9 +34,9 @@ status transport_simplex_dense(int64_t n, int64_t m, const double *cost, const d
 
 /* The same on listed pairs: row i may use column[k] at cost[k], k = row_start[i] .. row_start[i + 1] - 1. start_f [n] and start_g [m]: near
  * potentials (e.g. of Sinkhorn), both or neither NULL: they only save time. */
-status transport_simplex_sparse(int64_t n, int64_t m, const int64_t *row_start, const int64_t *column, const double *cost,
-                                const double *p, const double *q, const double *start_f, const double *start_g,
-                                struct transport_plan *plan, double *f, double *g, struct transport_simplex_result *result);
+status transport_simplex_sparse(int64_t n, int64_t m, const int64_t *row_start, const int64_t *column, const double *cost, const double *p,
+                                const double *q, const double *start_f, const double *start_g, struct transport_plan *plan, double *f,
+                                double *g, struct transport_simplex_result *result);
 
 /* A sequence of dense problems of equal weights and changing costs: each solve starts from the tree of the one before. */
 struct transport_simplex;
