@@ -15,7 +15,13 @@ enum rng_stream {
     RNG_SIMULATE_SPREAD,
     RNG_SIMULATE_CAPTURE,
     RNG_SEED_TRAINING,
-    RNG_TEST
+    RNG_TEST,
+    RNG_NMF_ROW,
+    RNG_NMF_GENE,
+    RNG_GLM_PCA_ROW,
+    RNG_GLM_PCA_GENE,
+    RNG_SIMULATE_SLICE,
+    RNG_SIMULATE_SLICE_SPOT
 };
 
 /* The four words of the block (seed, stream, a, b): key = seed (2 words); counter = (low a, low b, high a << 16 ^ high b, stream). */
