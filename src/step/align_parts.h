@@ -50,12 +50,11 @@ struct align_pair {
     struct matching_accuracy truth; /* NAN without a truth */
 };
 
-/* The consensus section of the mode center: W H [n x n_genes], n spots of the centre slice. */
+/* The consensus section of the mode center: W H [n x n_genes], n spots of the centre slice. The same on all ranks. */
 struct align_center {
     int rank;
-    double *w, *h;           /* n x rank, rank x n_genes; whole on every rank */
-    struct sparse_rows full; /* own share of sum_k lambda_k n T_k X_k: rows [first, first + full.n_rows) of the centre slice */
-    int64_t first;
+    double *w, *h; /* n x rank, rank x n_genes */
+    bool fitted;   /* w and h hold factors */
     int rounds;
     double *objective; /* per round: mean over the sections */
 };
