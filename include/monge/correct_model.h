@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "monge/gene_counts.h"
+#include "monge/journal.h"
 #include "monge/kernel.h"
 
 /* ---- kernel fit on the totals (ot/kernel_fit.c) ---- */
@@ -21,9 +22,9 @@ struct kernel_fit {
 /* Collective over sites->comm. total: own sites. Profile likelihood with 20 Richardson-Lucy steps per evaluation, Nelder-Mead, at most
  * 200 evaluations, bounds of the spec; done with and without the one-ring on both sides of the tissue boundary. */
 status kernel_fit_run(struct kernel_fit *fit, const struct slide *slide, const struct partition *sites, const double *total);
-/* The same; watch is called collectively after every evaluation, and a fault of it ends the fit (safe points). */
-status kernel_fit_watched(struct kernel_fit *fit, const struct slide *slide, const struct partition *sites, const double *total,
-                          status (*watch)(void *context), void *context);
+/* The same; every value of the likelihood is an entry of the journal (NULL: none), recalled or noted. */
+status kernel_fit_journaled(struct kernel_fit *fit, const struct slide *slide, const struct partition *sites, const double *total,
+                            struct journal *journal);
 
 /* Maximum diffusion distance from the data: first ring of background (up to n_rings) whose mean is within 5 % of the far
  * plateau. mean [n_rings]: mean background count at distances (k + .5, k + 1.5] from the tissue, NaN where no site is (for the report).

@@ -11,6 +11,7 @@
 #define MONGE_PHI_TRAIN_H
 
 #include "monge/correct_losses.h"
+#include "monge/journal.h"
 #include "monge/phi.h"
 
 struct phi_training {
@@ -28,6 +29,7 @@ struct phi_training {
     double strength;             /* r at the start; 1 */
     struct loss_weights weights; /* 0, 0, 0, 1; Moran's term one-sided */
     uint64_t seed;
+    struct journal *journal; /* NULL, or every evaluation of the training is an entry of it, recalled or noted */
 };
 struct phi_training phi_training_defaults(void);
 

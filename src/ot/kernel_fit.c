@@ -24,12 +24,11 @@ struct profile {
     const struct partition *sites;
     const double *total;
     struct kernel_geometry *geometry;
-    double *start;                  /* own sites: rescaled tissue totals */
-    double *counted;                /* own sites: 1 in the likelihood, 0 left out */
-    double *b, *f;                  /* own sites */
-    double *term;                   /* own sites x 2 */
-    status (*watch)(void *context); /* NULL, or called after every evaluation */
-    void *watch_context;
+    double *start;           /* own sites: rescaled tissue totals */
+    double *counted;         /* own sites: 1 in the likelihood, 0 left out */
+    double *b, *f;           /* own sites */
+    double *term;            /* own sites x 2 */
+    struct journal *journal; /* of values in the order of the searches, which have no randomness; NULL: none */
 };
 
 static double from_logit(double x)
@@ -89,6 +88,8 @@ static status poisson_nll(struct profile *profile, double permeability, double *
 static status profile_value(const double *point, void *context, double *value)
 {
     struct profile *profile = context;
+    if (journal_recall(profile->journal, 1, value))
+        return MONGE_OK;
     struct kernel_parameters parameters = parameters_at(point);
     struct kernel kernel;
     status st = kernel_new_mixture_on(&kernel, profile->geometry, &parameters, 0, NULL);
@@ -99,7 +100,7 @@ static status profile_value(const double *point, void *context, double *value)
     kernel_free(&kernel);
     if (!st)
         st = poisson_nll(profile, parameters.permeability, value);
-    return st || !profile->watch ? st : profile->watch(profile->watch_context);
+    return st ? st : journal_note(profile->journal, 1, value);
 }
 
 static void profile_free(struct profile *profile)
@@ -203,11 +204,11 @@ static status check_background(const struct slide *slide)
 
 status kernel_fit_run(struct kernel_fit *fit, const struct slide *slide, const struct partition *sites, const double *total)
 {
-    return kernel_fit_watched(fit, slide, sites, total, NULL, NULL);
+    return kernel_fit_journaled(fit, slide, sites, total, NULL);
 }
 
-status kernel_fit_watched(struct kernel_fit *fit, const struct slide *slide, const struct partition *sites, const double *total,
-                          status (*watch)(void *context), void *context)
+status kernel_fit_journaled(struct kernel_fit *fit, const struct slide *slide, const struct partition *sites, const double *total,
+                            struct journal *journal)
 {
     static const struct kernel_parameters start = {
         .beta = 0.4, .sigma = 1.5, .tail_weight = 0.25, .tail_length = 3.5, .uniform_weight = 0.1, .permeability = 0.8};
@@ -220,14 +221,12 @@ status kernel_fit_watched(struct kernel_fit *fit, const struct slide *slide, con
     double coarse = fmax(seen, LEAST_RADIUS);
     if (st || (st = profile_new(&profile, slide, sites, total, coarse)))
         return st;
-    profile.watch = watch;
-    profile.watch_context = context;
+    profile.journal = journal;
     st = minimise(&profile, &start, 1.0, MAX_EVALUATIONS, &fit->with_ring, &fit->nll, &fit->evaluations);
     profile_free(&profile);
     if (st || (st = profile_new(&profile, slide, sites, total, fine_radius(slide, coarse))))
         return st;
-    profile.watch = watch;
-    profile.watch_context = context;
+    profile.journal = journal;
     st = minimise(&profile, &fit->with_ring, 0.5, FINE_EVALUATIONS, &fit->with_ring, &fit->nll, &fit->evaluations);
     if (!st) {
         leave_out_ring(&profile);

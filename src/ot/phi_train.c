@@ -297,18 +297,38 @@ static status keep_best(struct phi_trained *trained, struct phi_trainer *trainer
     return MONGE_OK;
 }
 
+/* What training knows of one theta. */
+struct evaluation {
+    struct correct_losses losses;
+    double beta, gradient[THETA];
+};
+enum { EVALUATION = sizeof(struct evaluation) / sizeof(double) };
+
+static status evaluate(struct phi_trainer *trainer, const double *theta, struct evaluation *now)
+{
+    double words[EVALUATION];
+    if (journal_recall(trainer->training.journal, EVALUATION, words)) {
+        memcpy(now, words, sizeof *now);
+        return MONGE_OK;
+    }
+    status s = phi_trainer_evaluate(trainer, theta, &now->losses, &now->beta, now->gradient);
+    memcpy(words, now, sizeof words);
+    return s == MONGE_OK ? journal_note(trainer->training.journal, EVALUATION, words) : s;
+}
+
 static status descend(struct phi_trained *trained, struct phi_trainer *trainer, struct adam *adam)
 {
-    double theta[THETA], best[THETA] = {0}, gradient[THETA], beta, past = INFINITY;
+    double theta[THETA], best[THETA] = {0}, past = INFINITY;
     int rises = 0;
     theta[0] = log(trainer->training.strength);
     memcpy(theta + 1, trainer->start.parameter, sizeof trainer->start.parameter);
     status s = MONGE_OK;
     for (int step = 0; step <= trainer->training.steps && s == MONGE_OK; step++) {
-        struct correct_losses now;
-        s = phi_trainer_evaluate(trainer, theta, &now, &beta, gradient);
+        struct evaluation at;
+        s = evaluate(trainer, theta, &at);
         if (s != MONGE_OK)
             break;
+        const struct correct_losses now = at.losses;
         if (step == 0)
             trained->before = now;
         if (step == 0 || now.fit < trained->after.fit) {
@@ -320,7 +340,7 @@ static status descend(struct phi_trained *trained, struct phi_trainer *trainer, 
         trained->stopped = rises >= trainer->training.patience;
         if (trained->stopped || step == trainer->training.steps)
             break;
-        adam_step(adam, gradient, theta);
+        adam_step(adam, at.gradient, theta);
         trained->steps = step + 1;
     }
     return s == MONGE_OK ? keep_best(trained, trainer, best) : s;

@@ -100,6 +100,7 @@ static void correction_free(struct correction *c)
     free(c->total);
     free(c->grid_total);
     free(c->e);
+    journal_clear(&c->journal);
 }
 
 /* Values at the own sites of one partition of the slide -> the own sites of another. Collective over from's ranks. */
@@ -235,6 +236,7 @@ static status learned_kernel(struct correction *c)
     training.beta_cap = c->fit.parameters.beta;
     training.uniform = c->fit.parameters.beta * c->fit.parameters.uniform_weight;
     training.seed = (uint64_t)c->options->seed;
+    training.journal = &c->journal;
     struct phi_trained *trained = &c->learned;
     if (!correct_holds(c, STAGE_RECEIVING)) {
         status fault = phi_train(trained, &c->section->slide, &c->columns, &training, NULL, c->grid_total);
@@ -282,7 +284,7 @@ static status fit_kernel(struct correction *c)
         return measured_kernel(c);
     status fault = correct_holds(c, STAGE_RECEIVING)
                        ? correct_get_kernel(c)
-                       : kernel_fit_watched(&c->fit, &c->section->slide, &c->section->sites, c->total, correct_watch, c);
+                       : kernel_fit_journaled(&c->fit, &c->section->slide, &c->section->sites, c->total, &c->journal);
     if (fault)
         return c->section->source ? error_prefix("%s", c->section->source) : fault;
     c->fit.radius = isnan(o->radius) ? shorter_reach(&c->fit.parameters, c->fit.radius) : o->radius;

@@ -11,131 +11,6 @@
 #include "monge/agree.h"
 #include "monge/log.h"
 
-/* ---- scores ---- */
-
-static const double BLOCK_PITCHES = 6.0;
-
-struct block_map {
-    int64_t n_across, n;
-    double x0, y0;
-};
-
-static struct block_map block_map_of(const struct slide *slide)
-{
-    double x0 = INFINITY, y0 = INFINITY, x1 = -INFINITY, y1 = -INFINITY;
-    for (int64_t i = 0; i < slide->n_sites; i++) {
-        double x, y;
-        slide_position(slide, i, &x, &y);
-        x0 = fmin(x0, x);
-        y0 = fmin(y0, y);
-        x1 = fmax(x1, x);
-        y1 = fmax(y1, y);
-    }
-    struct block_map map = {.x0 = x0, .y0 = y0};
-    map.n_across = (int64_t)floor((x1 - x0) / BLOCK_PITCHES) + 1;
-    map.n = map.n_across * ((int64_t)floor((y1 - y0) / BLOCK_PITCHES) + 1);
-    return map;
-}
-
-static void block_of(const struct block_map *map, const struct slide *slide, int64_t site, int64_t *across, int64_t *down)
-{
-    double x, y;
-    slide_position(slide, site, &x, &y);
-    *across = (int64_t)floor((x - map->x0) / BLOCK_PITCHES);
-    *down = (int64_t)floor((y - map->y0) / BLOCK_PITCHES);
-}
-
-static void site_sums_free(struct site_sums *sums)
-{
-    free(sums->forward);
-    free(sums->loglik);
-}
-
-static status site_sums_new(struct site_sums *sums, int64_t n)
-{
-    sums->forward = calloc((size_t)n + 1, sizeof *sums->forward);
-    sums->loglik = calloc((size_t)n + 1, sizeof *sums->loglik);
-    if (sums->forward && sums->loglik)
-        return MONGE_OK;
-    site_sums_free(sums);
-    return error_memory("held-out scores", 80.0 * (double)n);
-}
-
-/* Runs the batches and completes the sums over all genes. */
-static status site_sums_fill(struct site_sums *sums, const struct correct_setting *setting, const struct correct_fit *fit,
-                             const struct gene_counts *held, enum score_kind kind)
-{
-    status fault = agree(setting->grid->comm, site_sums_new(sums, held->sites.n_own));
-    if (fault)
-        return fault;
-    fault = setting->single ? correct_score_sites_f32(fit, held, kind, sums) : correct_score_sites_f64(fit, held, kind, sums);
-    if (fault) {
-        site_sums_free(sums);
-        return fault;
-    }
-    exact_allreduce(sums->forward, (int)held->sites.n_own, setting->grid->gene_comm);
-    exact_allreduce(sums->loglik, (int)held->sites.n_own, setting->grid->gene_comm);
-    return MONGE_OK;
-}
-
-static double all_molecules(const struct gene_counts *columns)
-{
-    double sum = 0.0; /* integers: exact */
-    for (int64_t g = 0; g < columns->n_genes; g++)
-        sum += columns->total[g];
-    MPI_Allreduce(MPI_IN_PLACE, &sum, 1, MPI_DOUBLE, MPI_SUM, columns->grid->gene_comm);
-    return sum;
-}
-
-status correct_score(const struct correct_setting *setting, const struct correct_fit *fit, const struct gene_counts *held,
-                     struct score *score)
-{
-    struct site_sums sums;
-    status fault = site_sums_fill(&sums, setting, fit, held, SCORE_MODEL);
-    if (fault)
-        return fault;
-    struct block_map map = block_map_of(setting->slide);
-    struct exact *block = calloc((size_t)map.n, sizeof *block);
-    score->n_blocks = map.n;
-    score->block = calloc((size_t)map.n, sizeof *score->block);
-    fault = agree(setting->grid->comm, block && score->block ? MONGE_OK : error_memory("held-out scores", 48.0 * (double)map.n));
-    if (!fault) {
-        for (int64_t i = 0; i < held->sites.n_own; i++) {
-            int64_t across, down;
-            block_of(&map, setting->slide, held->sites.first + i, &across, &down);
-            exact_add(&block[down * map.n_across + across], exact_value(&sums.forward[i]) - exact_value(&sums.loglik[i]));
-        }
-        exact_allreduce(block, (int)map.n, setting->grid->spot_comm);
-        score->molecules = all_molecules(held);
-        double total = 0.0;
-        for (int64_t k = 0; k < map.n; k++)
-            total += score->block[k] = exact_value(&block[k]);
-        score->nll = total / fmax(score->molecules, 1.0);
-    }
-    free(block);
-    site_sums_free(&sums);
-    return fault;
-}
-
-void score_free(struct score *score)
-{
-    free(score->block);
-    memset(score, 0, sizeof *score);
-}
-
-void score_difference(const struct score *a, const struct score *b, double *difference, double *se)
-{
-    double sum = 0.0, squares = 0.0, n = (double)a->n_blocks;
-    for (int64_t k = 0; k < a->n_blocks; k++) {
-        double d = a->block[k] - b->block[k];
-        sum += d;
-        squares += d * d;
-    }
-    double variance = n > 1.0 ? fmax(squares - sum * sum / n, 0.0) / (n - 1.0) : 0.0;
-    *difference = sum / fmax(a->molecules, 1.0);
-    *se = sqrt(n * variance) / fmax(a->molecules, 1.0);
-}
-
 /* ---- comparators on the held-out half ---- */
 
 enum { FREE_RANKS = 3, FREE_ALPHAS = 3 };
@@ -156,20 +31,19 @@ static status free_field(struct selection *selection, const struct correct_setti
     for (int r = 0; r < FREE_RANKS && !fault; r++) {
         if (ranks[r] > (genes / 3 > 8 ? genes / 3 : 8))
             break;
-        struct correct_choices choices = {.rank = ranks[r], .alpha = alphas[0], .rho = INFINITY, .sweeps = selection->choices.sweeps};
-        struct correct_fit fit;
-        fault = correct_fit_new(&fit, setting, &choices, &identity, &halves->fit, ones);
+        struct trial trial = {.setting = setting, .role = "free field", .kernel = &identity, .halves = halves, .e = ones};
+        trial.choices = (struct correct_choices){.rank = ranks[r], .rho = INFINITY, .sweeps = selection->choices.sweeps};
         for (int a = 0; a < FREE_ALPHAS && !fault; a++) {
             struct score score = {0};
-            fit.map.alpha = alphas[a];
-            fault = correct_score(setting, &fit, &halves->held, &score);
+            trial.choices.alpha = alphas[a];
+            fault = trial_score(&trial, &score);
             if (!fault && score.nll < selection->free_field) {
                 selection->free_field = score.nll;
                 score_difference(&score, &selection->score, &selection->free_field_difference, &selection->free_field_se);
             }
             score_free(&score);
         }
-        correct_fit_free(&fit);
+        trial_free(&trial);
     }
     kernel_free(&identity);
     free(ones);
@@ -191,7 +65,7 @@ static status totals_nll(const struct kernel *kernel, const double *total, doubl
 }
 
 /* The share of uniform spread that explains the totals best when there is no lateral part: golden section. */
-static status fit_uniform_share(struct kernel *kernel, const double *total, double *share)
+static status fit_uniform_share(struct kernel *kernel, struct journal *journal, const double *total, double *share)
 {
     const double golden = .6180339887498949;
     int64_t n = kernel->sites->n_own;
@@ -203,10 +77,14 @@ static status fit_uniform_share(struct kernel *kernel, const double *total, doub
         for (int k = 0; k < 2 && !fault; k++) {
             if (known[k])
                 continue;
+            known[k] = true;
+            if (journal_recall(journal, 1, &nll[k]))
+                continue;
             kernel->weight[KERNEL_STAY] = 1.0 - at[k];
             kernel->weight[kernel->n_components - 1] = at[k];
             fault = totals_nll(kernel, total, work, work + n, &nll[k]);
-            known[k] = true;
+            if (!fault)
+                fault = journal_note(journal, 1, &nll[k]);
         }
         if (nll[0] < nll[1]) {
             high = at[1];
@@ -230,23 +108,21 @@ static status no_lateral(struct selection *selection, const struct correct_setti
     for (int c = 1; c < nested.n_components - 1; c++)
         nested.weight[c] = 0.0;
     double share;
-    status fault = fit_uniform_share(&nested, total, &share);
+    status fault = fit_uniform_share(&nested, &setting->run->journal, total, &share);
     if (fault)
         return fault;
     nested.weight[KERNEL_STAY] = 1.0 - share;
     nested.weight[nested.n_components - 1] = share;
-    struct correct_fit fit;
+    struct trial trial = {
+        .setting = setting, .role = "no lateral spread", .choices = selection->choices, .kernel = &nested, .halves = halves, .e = e};
     struct score score = {0};
-    fault = correct_fit_new(&fit, setting, &selection->choices, &nested, &halves->fit, e);
-    if (fault)
-        return fault;
-    fault = correct_score(setting, &fit, &halves->held, &score);
+    fault = trial_score(&trial, &score);
     if (!fault) {
         selection->no_lateral = score.nll;
         score_difference(&score, &selection->score, &selection->no_lateral_difference, &selection->no_lateral_se);
     }
     score_free(&score);
-    correct_fit_free(&fit);
+    trial_free(&trial);
     return fault;
 }
 
@@ -261,6 +137,7 @@ status selection_compare(struct selection *selection, const struct correct_setti
 
 /* Counts split by fold: fit keeps every spot outside the fold, held has the fold's background spots only. */
 struct fold {
+    const char *name; /* of its fits */
     struct gene_counts fit, held;
     double *e;        /* exposure 0 at held spots: they do not constrain the sources */
     uint8_t *is_held; /* own sites */
@@ -280,6 +157,7 @@ static status fold_new(struct fold *fold, const struct correct_setting *setting,
                        int colour)
 {
     size_t n = (size_t)columns->sites.n_own, genes = (size_t)columns->n_genes, entries = (size_t)columns->start[genes];
+    fold->name = colour ? "without the odd background" : "without the even background";
     fold->fit = fold->held = *columns;
     fold->fit.count = malloc((entries + 1) * sizeof(float));
     fold->held.count = malloc((entries + 1) * sizeof(float));
@@ -309,34 +187,46 @@ static status fold_new(struct fold *fold, const struct correct_setting *setting,
     return MONGE_OK;
 }
 
-/* Parts of the deviance per fold. Per-gene parts are added by every rank, per-site parts by gene group 0 only (they are already
- * complete there), and one reduction over the grid completes both. */
+/* Parts of the deviance of a fold. Per-gene parts are added by every rank, per-site parts by gene group 0 only (they are already
+ * complete there), and a reduction over the grid completes them. */
 enum { SATURATED, GENE_MEANS, SHARED_KERNEL, GENE_WEIGHTS, PARTS };
 
+static double complete(struct exact *sum, const struct grid *grid)
+{
+    exact_allreduce(sum, 1, grid->comm);
+    return exact_value(sum);
+}
+
 /* sum x log x - n log n over held spots: what the deviances of all models have in common. */
-static void add_saturated(const struct fold *fold, double *site_total, struct exact *sum)
+static double saturated(const struct fold *fold, double *site_total)
 {
     const struct gene_counts *held = &fold->held;
+    struct exact sum = {0};
     for (int64_t g = 0; g < held->n_genes; g++)
         for (int64_t k = held->start[g]; k < held->start[g + 1]; k++)
             if (held->count[k] > 0.0f) {
                 double x = (double)held->count[k];
-                exact_add(sum, x * log(x));
+                exact_add(&sum, x * log(x));
                 site_total[held->site[k]] += x;
             }
     MPI_Allreduce(MPI_IN_PLACE, site_total, (int)held->sites.n_own, MPI_DOUBLE, MPI_SUM, held->grid->gene_comm);
     if (held->grid->gene_group == 0)
         for (int64_t i = 0; i < held->sites.n_own; i++)
             if (site_total[i] > 0.0)
-                exact_add(sum, -site_total[i] * log(site_total[i]));
+                exact_add(&sum, -site_total[i] * log(site_total[i]));
+    return complete(&sum, held->grid);
 }
 
 /* n log F - x log f with f the sources' prediction at the held spots. */
 static status add_model(const struct correct_setting *setting, const struct correct_choices *choices, const struct kernel *kernel,
-                        const struct fold *fold, const double *site_total, struct exact *sum)
+                        const struct fold *fold, const double *site_total, double *part)
 {
+    struct journal *journal = &setting->run->journal;
+    if (journal_recall(journal, 1, part))
+        return MONGE_OK;
+    struct exact sum = {0};
     struct correct_fit fit;
-    status fault = correct_fit_new(&fit, setting, choices, kernel, &fold->fit, fold->e);
+    status fault = correct_fit_new(&fit, fold->name, setting, choices, kernel, &fold->fit, fold->e);
     if (fault)
         return fault;
     struct site_sums sums;
@@ -347,17 +237,19 @@ static status add_model(const struct correct_setting *setting, const struct corr
     if (setting->grid->gene_group == 0)
         for (int64_t i = 0; i < fold->held.sites.n_own; i++)
             if (fold->is_held[i])
-                exact_add(sum, site_total[i] * log(fmax(exact_value(&sums.forward[i]), 1e-12)) - exact_value(&sums.loglik[i]));
+                exact_add(&sum, site_total[i] * log(fmax(exact_value(&sums.forward[i]), 1e-12)) - exact_value(&sums.loglik[i]));
     site_sums_free(&sums);
-    return MONGE_OK;
+    *part = complete(&sum, setting->grid);
+    return journal_note(journal, 1, part);
 }
 
 /* - x log p with p the composition of the kept background spots. */
-static status add_gene_means(const struct fold *fold, const struct slide *slide, struct exact *sum)
+static status gene_means(const struct fold *fold, const struct slide *slide, double *part)
 {
     const struct gene_counts *fit = &fold->fit, *held = &fold->held;
     const struct grid *grid = fit->grid;
     double *kept = calloc((size_t)fit->n_genes + 1, sizeof *kept), all = 0.0;
+    struct exact sum = {0};
     status fault = agree(grid->comm, kept ? MONGE_OK : error_memory("the background check", 8.0 * (double)fit->n_genes));
     if (fault) {
         free(kept);
@@ -374,13 +266,14 @@ static status add_gene_means(const struct fold *fold, const struct slide *slide,
     for (int64_t g = 0; g < held->n_genes; g++)
         for (int64_t k = held->start[g]; k < held->start[g + 1]; k++)
             if (held->count[k] > 0.0f)
-                exact_add(sum, -(double)held->count[k] * log(fmax(kept[g], .5) / fmax(all, 1.0)));
+                exact_add(&sum, -(double)held->count[k] * log(fmax(kept[g], .5) / fmax(all, 1.0)));
+    *part = complete(&sum, grid);
     free(kept);
     return MONGE_OK;
 }
 
 static status one_fold(const struct correct_setting *setting, const struct correct_choices *choices, const struct kernel *kernel,
-                       const struct gene_counts *columns, const double *e, int colour, struct exact parts[PARTS], double *held_spots)
+                       const struct gene_counts *columns, const double *e, int colour, double parts[PARTS], double *held_spots)
 {
     struct fold fold;
     double *site_total = calloc((size_t)columns->sites.n_own + 1, sizeof *site_total);
@@ -395,8 +288,8 @@ static status one_fold(const struct correct_setting *setting, const struct corre
     if (setting->grid->gene_group == 0)
         for (int64_t i = 0; i < columns->sites.n_own; i++)
             *held_spots += fold.is_held[i];
-    add_saturated(&fold, site_total, &parts[SATURATED]);
-    fault = add_gene_means(&fold, setting->slide, &parts[GENE_MEANS]);
+    parts[SATURATED] = saturated(&fold, site_total);
+    fault = gene_means(&fold, setting->slide, &parts[GENE_MEANS]);
     enum { ENOUGH_SWEEPS = 40 }; /* more change the deviance in the third digit */
     struct correct_choices model = *choices;
     model.sweeps = model.sweeps < ENOUGH_SWEEPS ? model.sweeps : ENOUGH_SWEEPS;
@@ -413,20 +306,19 @@ static status one_fold(const struct correct_setting *setting, const struct corre
 status background_check_run(struct background_check *check, const struct correct_setting *setting, const struct correct_choices *choices,
                             const struct kernel *kernel, const struct gene_counts *columns, const double *e)
 {
-    struct exact parts[PARTS];
-    double held_spots = 0.0;
-    memset(parts, 0, sizeof parts);
+    double parts[2][PARTS] = {{0}}, deviance[PARTS], held_spots = 0.0;
     for (int colour = 0; colour < 2; colour++) {
-        status fault = one_fold(setting, choices, kernel, columns, e, colour, parts, &held_spots);
+        status fault = one_fold(setting, choices, kernel, columns, e, colour, parts[colour], &held_spots);
         if (fault)
             return fault;
     }
-    exact_allreduce(parts, PARTS, setting->grid->comm);
     MPI_Allreduce(MPI_IN_PLACE, &held_spots, 1, MPI_DOUBLE, MPI_SUM, setting->grid->comm);
-    double cells = fmax(held_spots * (double)columns->n_genes_all, 1.0), saturated = exact_value(&parts[SATURATED]);
-    check->gene_means = 2.0 * (saturated + exact_value(&parts[GENE_MEANS])) / cells;
-    check->shared_kernel = 2.0 * (saturated + exact_value(&parts[SHARED_KERNEL])) / cells;
-    check->gene_weights = choices->gene_weights > 0.0 ? 2.0 * (saturated + exact_value(&parts[GENE_WEIGHTS])) / cells : NAN;
+    double cells = fmax(held_spots * (double)columns->n_genes_all, 1.0);
+    for (int p = 0; p < PARTS; p++)
+        deviance[p] = 2.0 * (parts[0][SATURATED] + parts[1][SATURATED] + parts[0][p] + parts[1][p]) / cells;
+    check->gene_means = deviance[GENE_MEANS];
+    check->shared_kernel = deviance[SHARED_KERNEL];
+    check->gene_weights = choices->gene_weights > 0.0 ? deviance[GENE_WEIGHTS] : NAN;
     log_info("left-out background, deviance per cell: gene means %.2f, shared kernel %.2f, gene weights %.2f", check->gene_means,
              check->shared_kernel, check->gene_weights);
     return MONGE_OK;

@@ -3,6 +3,7 @@
  * With many genes the sources U are first fitted to a sample of them, at a small part of the cost; a few sweeps over all genes finish
  * what the sample has begun (docs/correct.md, "Low-rank field"). */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,20 +93,28 @@ struct lowrank_options correct_fit_begin(struct correct_fit *fit, const struct c
                                     .seed = (uint64_t)setting->options->seed};
 }
 
-status correct_fit_new(struct correct_fit *fit, const struct correct_setting *setting, const struct correct_choices *choices,
-                       const struct kernel *kernel, const struct gene_counts *columns, const double *e)
+status correct_fit_new(struct correct_fit *fit, const char *role, const struct correct_setting *setting,
+                       const struct correct_choices *choices, const struct kernel *kernel, const struct gene_counts *columns,
+                       const double *e)
 {
     struct lowrank_options lowrank = correct_fit_begin(fit, setting, choices, kernel, columns, e);
-    status fault = lowrank_start(&fit->model, &lowrank, kernel, columns);
-    if (!fault)
-        fault = lowrank_fit(&fit->model, &lowrank, kernel, columns, e);
+    char name[RUNNING_NAME];
+    snprintf(name, sizeof name, "%s, rank %d, gene weights %g, %d sweeps", role, choices->rank, choices->gene_weights, choices->sweeps);
+    status fault = correct_get_fit(fit, name, &lowrank);
+    if (!fault && !fit->model.u)
+        fault = lowrank_start(&fit->model, &lowrank, kernel, columns);
     if (fault)
-        lowrank_free(&fit->model);
+        return fault;
+    correct_fit_runs(fit, name, lowrank.sweeps_done);
+    fault = lowrank_fit(&fit->model, &lowrank, kernel, columns, e);
+    if (fault)
+        correct_fit_free(fit);
     return fault;
 }
 
 void correct_fit_free(struct correct_fit *fit)
 {
+    correct_fit_ends(fit);
     lowrank_free(&fit->model);
 }
 
@@ -126,7 +135,7 @@ static status start_from_sample(struct correction *c, const struct lowrank_optio
     if (fault)
         return fault;
     struct correct_fit pilot;
-    fault = correct_fit_new(&pilot, &c->setting, &c->selection.choices, &c->kernel, &sample, c->e);
+    fault = correct_fit_new(&pilot, "sample", &c->setting, &c->selection.choices, &c->kernel, &sample, c->e);
     if (!fault) {
         fault = lowrank_start_from(model, &pilot.model, options, &c->kernel, &c->columns);
         correct_fit_free(&pilot);
@@ -149,8 +158,7 @@ status correct_fit_all(struct correction *c, struct correct_fit *fit)
         fault = sampled ? start_from_sample(c, &options, &fit->model) : lowrank_start(&fit->model, &options, &c->kernel, &c->columns);
     if (fault)
         return fault;
-    c->field = &fit->model;
-    c->sweeps_done = options.sweeps_done;
+    correct_field_begins(c, &fit->model, options.sweeps_done);
     fault = lowrank_fit(&fit->model, &options, &c->kernel, &c->columns, c->e);
     if (fault) {
         c->field = NULL;

@@ -44,9 +44,11 @@ struct correct_fit {
     struct correction *run; /* of the setting */
 };
 
-/* Collective over the grid. Runs step B; step C runs batch by batch when the fit is scored or read out. */
-status correct_fit_new(struct correct_fit *fit, const struct correct_setting *setting, const struct correct_choices *choices,
-                       const struct kernel *kernel, const struct gene_counts *columns, const double *e);
+/* Collective over the grid. Runs step B; step C runs batch by batch when the fit is scored or read out. role: what it is for, the same
+ * in every run: a fit of this role, rank, gene weights and sweeps that was under way when the run was stopped goes on from there. */
+status correct_fit_new(struct correct_fit *fit, const char *role, const struct correct_setting *setting,
+                       const struct correct_choices *choices, const struct kernel *kernel, const struct gene_counts *columns,
+                       const double *e);
 void correct_fit_free(struct correct_fit *fit);
 /* The same without its model, which is for the caller to fit with these options. Local. */
 struct lowrank_options correct_fit_begin(struct correct_fit *fit, const struct correct_setting *setting,
@@ -65,6 +67,19 @@ enum score_kind { SCORE_MODEL, SCORE_SOURCES };
 status correct_score_sites_f64(const struct correct_fit *fit, const struct gene_counts *held, enum score_kind kind, struct site_sums *sums);
 status correct_score_sites_f32(const struct correct_fit *fit, const struct gene_counts *held, enum score_kind kind, struct site_sums *sums);
 
+/* Collective over the grid. Runs the batches and completes the sums over all genes; freed by the caller unless it fails. */
+status site_sums_fill(struct site_sums *sums, const struct correct_setting *setting, const struct correct_fit *fit,
+                      const struct gene_counts *held, enum score_kind kind);
+void site_sums_free(struct site_sums *sums);
+
+/* Squares of 6 pitches, row by row from the slide's corner. */
+struct block_map {
+    int64_t n_across, n;
+    double x0, y0;
+};
+struct block_map block_map_of(const struct slide *slide);
+void block_of(const struct block_map *map, const struct slide *slide, int64_t site, int64_t *across, int64_t *down);
+
 /* Held-out negative log-likelihood (f - x log f) per molecule, with its sums over blocks of 6 pitches. */
 struct score {
     double nll;       /* per held-out molecule */
@@ -75,9 +90,23 @@ struct score {
 void score_free(struct score *score);
 /* a - b per molecule and its standard error over blocks: sqrt(n) sd of the paired differences. */
 void score_difference(const struct score *a, const struct score *b, double *difference, double *se);
-/* Collective over the grid. */
-status correct_score(const struct correct_setting *setting, const struct correct_fit *fit, const struct gene_counts *held,
-                     struct score *score);
+
+/* A candidate on one draw of thinning (correct_trial.c). */
+struct trial {
+    const struct correct_setting *setting;
+    const char *role; /* of its fit */
+    struct correct_choices choices;
+    const struct kernel *kernel;
+    const struct thinned *halves; /* fitted on halves->fit, scored on halves->held */
+    const double *e;
+    const struct reference *reference; /* for halves->fit, or NULL */
+    struct correct_fit fit;
+    bool fitted;
+};
+/* Collective over the grid. The score at the present choices; alpha, rho and omega may change between calls. It is an entry of the run's
+ * journal, and the trial is fitted when it is needed first. */
+status trial_score(struct trial *trial, struct score *score);
+void trial_free(struct trial *trial);
 
 /* One candidate of step D, as recorded. */
 enum { CANDIDATES_MAX = 40 };
@@ -167,6 +196,8 @@ struct step_cost correct_cost(const struct section_size *size, int n_ranks, cons
 /* How far a run has come: what is known. */
 enum correct_stage { STAGE_START, STAGE_RECEIVING, STAGE_CHOSEN };
 
+enum { RUNNING_NAME = 96 };
+
 /* The state of one run. */
 struct correction {
     struct section *section;
@@ -193,6 +224,13 @@ struct correction {
     bool own_weights;
 
     enum correct_stage stage;
+    struct journal journal; /* of the long computations on the way to the next stage */
+    struct running_fit {
+        char name[RUNNING_NAME];
+        struct lowrank model; /* shares u, v and pi with the fit's; u NULL: none */
+        const struct gene_counts *columns;
+        int sweeps_done;
+    } running;                   /* the fit that was begun last, if it is still there; `field` is none of them */
     struct phi_trained learned;  /* --kernel mlp */
     const struct lowrank *field; /* of the full data, once it can be saved: model, or that of the fit under way */
     int sweeps_done;             /* in field */
@@ -212,9 +250,13 @@ status correct_fit_all(struct correction *c, struct correct_fit *fit);
 
 /* Saves what is known if it is time to, or stops (io/checkpoint.h). NULL: no. */
 status correct_safe_point(struct correction *c);
-status correct_watch(void *correction); /* the same, for kernel_fit_watched */
 /* The stage's results are known. */
 status correct_stage_done(struct correction *c, enum correct_stage stage);
+/* The field of all molecules has a model with so many sweeps done: from now on it is saved. */
+void correct_field_begins(struct correction *c, const struct lowrank *field, int sweeps_done);
+/* Any other fit that is about to run, under its name, and one that is about to be freed. Local. */
+void correct_fit_runs(struct correct_fit *fit, const char *name, int sweeps_done);
+void correct_fit_ends(const struct correct_fit *fit);
 /* After a sweep of any fit (lowrank_options.after_sweep); context: the correction, or NULL. */
 status correct_sweep_done(void *context, int sweeps_done);
 /* After each round of a loop over own batches, correct_rounds in all: gene groups have different numbers. */
@@ -229,6 +271,8 @@ status correct_get_choices(struct correction *c);
 bool correct_was_cautious(struct correction *c); /* the stored field was fitted with the cautious strength */
 /* The field with its sweeps done; 0 and no field if none is stored for this strength. */
 status correct_get_field(struct correction *c, const struct lowrank_options *options, struct lowrank *field, int *sweeps_done);
+/* The fit of this name, if it was the last one when the run was stopped: its model, and options->sweeps_done. */
+status correct_get_fit(struct correct_fit *fit, const char *name, struct lowrank_options *options);
 /* Genes that were corrected, into readout (made by readout_new). */
 status correct_get_readout(struct correction *c);
 

@@ -1,7 +1,8 @@
 /* Step D: the choices, each by one draw of molecule thinning (docs/correct.md, "Choices").
  *
  * Every candidate is fitted on the half X1 and scored by the likelihood of the half X2. Differences are paired and their standard
- * errors are taken over blocks of 6 pitches, never over genes, of which three or four would dominate. */
+ * errors are taken over blocks of 6 pitches, never over genes, of which three or four would dominate. Scores that were known before the
+ * run was stopped are met again without a fit (correct_trial.c). */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,10 +10,9 @@
 #include "correct_parts.h"
 #include "monge/log.h"
 
-/* A fitted candidate and its score. */
-struct trial {
-    struct correct_choices choices;
-    struct correct_fit fit;
+/* A candidate and its score. */
+struct contender {
+    struct trial trial;
     struct score score;
 };
 
@@ -24,10 +24,10 @@ struct selector {
     struct selection *record;
 };
 
-static void trial_free(struct trial *trial)
+static void contender_free(struct contender *contender)
 {
-    correct_fit_free(&trial->fit);
-    score_free(&trial->score);
+    trial_free(&contender->trial);
+    score_free(&contender->score);
 }
 
 static void record(struct selection *selection, const char *name, const struct score *score, const struct score *against)
@@ -43,19 +43,10 @@ static void record(struct selection *selection, const char *name, const struct s
     log_info("  %-36s NLL %9.5f  %+.5f +- %.5f", name, c->nll, c->difference, c->se);
 }
 
-static status try_fit(const struct selector *s, const struct correct_choices *choices, struct trial *trial)
+static struct trial trial_of(const struct selector *s, const struct correct_choices *choices)
 {
-    memset(trial, 0, sizeof *trial);
-    trial->choices = *choices;
-    return correct_fit_new(&trial->fit, s->setting, choices, s->kernel, &s->halves->fit, s->e);
-}
-
-/* Scores an already fitted model with other strengths of step C. */
-static status try_strengths(const struct selector *s, struct trial *trial, double alpha, double rho, struct score *score)
-{
-    trial->fit.map.alpha = alpha;
-    trial->fit.map.rho = rho;
-    return correct_score(s->setting, &trial->fit, &s->halves->held, score);
+    return (struct trial){
+        .setting = s->setting, .role = "candidate", .choices = *choices, .kernel = s->kernel, .halves = s->halves, .e = s->e};
 }
 
 /* a is better than b by more than max(se_factor standard errors, margin) */
@@ -83,9 +74,9 @@ static int most_rank(int64_t genes)
 static const double RHO_ON = 50.0, GENE_WEIGHTS_ON = 500.0;
 enum { SWEEPS = 40, SWEEPS_LONG = 120 };
 
-/* D.1: rank and rho together. Leaves the chosen trial, fitted and scored. */
+/* D.1: rank and rho together. Leaves the chosen one, scored. */
 static status choose_rank_and_rho(const struct selector *s, struct correct_choices choices, bool rank_given, bool rho_given,
-                                  struct trial *chosen)
+                                  struct contender *chosen)
 {
     struct trial trials[RANKS] = {0};
     struct score scores[RANKS][2] = {0};
@@ -100,16 +91,17 @@ static status choose_rank_and_rho(const struct selector *s, struct correct_choic
             continue;
         if (!rank_given)
             choices.rank = rank_grid[i];
-        fault = try_fit(s, &choices, &trials[n]);
+        trials[n] = trial_of(s, &choices);
         for (int on = 0; on < 2 && !fault; on++) {
             if (rho_given && on)
                 continue;
-            double rho = rho_given ? choices.rho : on ? RHO_ON : INFINITY;
-            fault = try_strengths(s, &trials[n], choices.alpha, rho, &scores[n][on]);
+            if (!rho_given)
+                trials[n].choices.rho = on ? RHO_ON : INFINITY;
+            fault = trial_score(&trials[n], &scores[n][on]);
             if (fault)
                 break;
             char name[48];
-            snprintf(name, sizeof name, "rank %d, rho %s", choices.rank, isfinite(rho) ? "on" : "off");
+            snprintf(name, sizeof name, "rank %d, rho %s", choices.rank, isfinite(trials[n].choices.rho) ? "on" : "off");
             record(s->record, name, &scores[n][on], n + on > 0 ? &scores[0][0] : NULL);
             if (scores[n][on].nll < scores[best[on]][on].nll)
                 best[on] = n;
@@ -125,9 +117,8 @@ static status choose_rank_and_rho(const struct selector *s, struct correct_choic
             if (difference <= se)
                 break;
         }
-        *chosen = trials[pick];
-        chosen->choices.rho = rho_given ? choices.rho : on ? RHO_ON : INFINITY;
-        chosen->fit.map.rho = chosen->choices.rho;
+        chosen->trial = trials[pick];
+        chosen->trial.choices.rho = rho_given ? choices.rho : on ? RHO_ON : INFINITY;
         chosen->score = scores[pick][on];
         memset(&trials[pick], 0, sizeof trials[pick]);
         memset(&scores[pick][on], 0, sizeof scores[pick][on]);
@@ -140,35 +131,37 @@ static status choose_rank_and_rho(const struct selector *s, struct correct_choic
     return fault;
 }
 
-/* D.2 and D.3: a refit with other choices replaces the current trial if it is better by more than max(2 se, margin). */
-static status challenge(const struct selector *s, struct trial *current, const struct correct_choices *choices, double margin,
+/* D.2 and D.3: a refit with other choices replaces the current one if it is better by more than max(2 se, margin). */
+static status challenge(const struct selector *s, struct contender *current, const struct correct_choices *choices, double margin,
                         const char *name)
 {
-    struct trial trial;
-    status fault = try_fit(s, choices, &trial);
-    if (!fault)
-        fault = try_strengths(s, &trial, choices->alpha, choices->rho, &trial.score);
+    struct contender other = {.trial = trial_of(s, choices)};
+    status fault = trial_score(&other.trial, &other.score);
     if (!fault) {
-        record(s->record, name, &trial.score, &current->score);
-        if (better(&trial.score, &current->score, 2.0, margin)) {
-            struct trial swap = *current;
-            *current = trial;
-            trial = swap;
+        record(s->record, name, &other.score, &current->score);
+        if (better(&other.score, &current->score, 2.0, margin)) {
+            struct contender swap = *current;
+            *current = other;
+            other = swap;
         }
     }
-    trial_free(&trial);
+    contender_free(&other);
     return fault;
 }
 
 /* D.4: a larger alpha if better by 2 se; never below 5. */
-static status raise_alpha(const struct selector *s, struct trial *current)
+static status raise_alpha(const struct selector *s, struct contender *current)
 {
     static const double larger[] = {15.0, 50.0};
     for (int i = 0; i < 2; i++) {
         struct score score = {0};
-        status fault = try_strengths(s, current, larger[i], current->choices.rho, &score);
-        if (fault)
+        double before = current->trial.choices.alpha;
+        current->trial.choices.alpha = larger[i];
+        status fault = trial_score(&current->trial, &score);
+        if (fault) {
+            score_free(&score);
             return fault;
+        }
         char name[48];
         snprintf(name, sizeof name, "alpha %g", larger[i]);
         record(s->record, name, &score, &current->score);
@@ -176,9 +169,9 @@ static status raise_alpha(const struct selector *s, struct trial *current)
             struct score swap = current->score;
             current->score = score;
             score = swap;
-            current->choices.alpha = larger[i];
+        } else {
+            current->trial.choices.alpha = before;
         }
-        current->fit.map.alpha = current->choices.alpha;
         score_free(&score);
     }
     return MONGE_OK;
@@ -187,15 +180,15 @@ static status raise_alpha(const struct selector *s, struct trial *current)
 /* The reference's weight in the prior mean: a score for reference_choose_omega. */
 struct omega_trials {
     const struct selector *selector;
-    struct trial *current;
+    struct contender *current;
 };
 
 static status score_omega(double omega, void *context, double *nll)
 {
     struct omega_trials *trials = context;
     struct score score = {0};
-    trials->current->fit.omega = omega;
-    status fault = correct_score(trials->selector->setting, &trials->current->fit, &trials->selector->halves->held, &score);
+    trials->current->trial.choices.omega = omega;
+    status fault = trial_score(&trials->current->trial, &score);
     if (!fault) {
         char name[48];
         snprintf(name, sizeof name, "reference weight %g", omega);
@@ -206,15 +199,15 @@ static status score_omega(double omega, void *context, double *nll)
     return fault;
 }
 
-static status choose_omega(const struct selector *s, struct trial *current, const struct reference *reference)
+static status choose_omega(const struct selector *s, struct contender *current, const struct reference *reference)
 {
     struct omega_trials trials = {s, current};
     double omega = s->setting->options->reference_omega;
-    current->fit.reference = reference;
+    current->trial.reference = reference;
     status fault = isnan(omega) ? reference_choose_omega(score_omega, &trials, &omega, NULL) : MONGE_OK;
-    current->choices.omega = current->fit.omega = omega;
+    current->trial.choices.omega = omega;
     score_free(&current->score);
-    return fault ? fault : correct_score(s->setting, &current->fit, &s->halves->held, &current->score);
+    return fault ? fault : trial_score(&current->trial, &current->score);
 }
 
 status selection_choose(struct selection *selection, const struct correct_setting *setting, const struct kernel *kernel,
@@ -228,15 +221,15 @@ status selection_choose(struct selection *selection, const struct correct_settin
                                     .rho = isnan(o->rho) || o->rho == 0.0 ? INFINITY : o->rho,
                                     .gene_weights = isnan(o->gene_weights) ? 0.0 : o->gene_weights,
                                     .sweeps = o->sweeps == OPTION_UNSET ? SWEEPS : (int)o->sweeps};
-    struct trial chosen = {0};
+    struct contender chosen = {0};
     status fault = choose_rank_and_rho(&s, start, o->rank != OPTION_UNSET, !isnan(o->rho), &chosen);
     if (!fault && isnan(o->gene_weights)) {
-        struct correct_choices choices = chosen.choices;
+        struct correct_choices choices = chosen.trial.choices;
         choices.gene_weights = GENE_WEIGHTS_ON;
         fault = challenge(&s, &chosen, &choices, .001, "gene weights on");
     }
     if (!fault && o->sweeps == OPTION_UNSET) {
-        struct correct_choices choices = chosen.choices;
+        struct correct_choices choices = chosen.trial.choices;
         choices.sweeps = SWEEPS_LONG;
         fault = challenge(&s, &chosen, &choices, 0.0, "120 sweeps");
     }
@@ -244,9 +237,9 @@ status selection_choose(struct selection *selection, const struct correct_settin
         fault = raise_alpha(&s, &chosen);
     if (!fault && reference)
         fault = choose_omega(&s, &chosen, reference);
-    selection->choices = chosen.choices;
+    selection->choices = chosen.trial.choices;
     selection->score = chosen.score;
-    correct_fit_free(&chosen.fit);
+    trial_free(&chosen.trial);
     return fault;
 }
 

@@ -1,12 +1,14 @@
 /* What a checkpoint of the correction holds, and how a run takes it up again (io/checkpoint.h).
  *
- *   kernel fit, receiving factors      once they are known
- *   choices                            once they are made; candidates under way are not kept
+ *   kernel fit, receiving factors      once they are known; until then the journal: every value of the likelihood
+ *   choices, background check          once they are made; until then the journal: every score
+ *   a candidate that is being fitted   after every sweep
  *   the field shared by the genes      after every sweep
  *   corrected genes                    after every batch
  *
- * Everything else is computed again from the section: it is quick, and has the same bits. Rows of the field are keyed by site and by gene,
+ * The journal (monge/journal.h) makes a run that is taken up again go the same way as before, without the work. Everything else is computed again from the section: it is quick, and has the same bits. Rows of the field are keyed by site and by gene,
  * corrected counts by gene, so that any grid can read them. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,11 +47,35 @@ static void put_choices(struct checkpoint *k, const struct correction *c)
     put_bytes(k, "background check", &c->background, sizeof c->background);
 }
 
+static void put_journal(struct checkpoint *k, const struct correction *c)
+{
+    if (c->journal.n > 0)
+        checkpoint_put(k, "journal", CHECKPOINT_REAL, c->journal.n, 1, c->journal.word);
+}
+
+/* The model's rows. */
+static void put_model(struct checkpoint *k, const struct correction *c, const char *const names[3], const struct lowrank *model,
+                      const struct gene_counts *columns)
+{
+    int64_t genes = genes_to_put(c, columns->n_genes);
+    checkpoint_put_rows(k, names[0], CHECKPOINT_REAL, sites_to_put(c), model->lanes, model->u);
+    checkpoint_put_keyed(k, names[1], genes, columns->gene, model->lanes, model->v);
+    checkpoint_put_keyed(k, names[2], genes, columns->gene, model->n_components, model->pi);
+}
+static const char *const field_rows[3] = {"field U", "field V", "field pi"}, *const fit_rows[3] = {"fit U", "fit V", "fit pi"};
+
+static void put_fit(struct checkpoint *k, const struct correction *c)
+{
+    const struct running_fit *fit = &c->running;
+    put_bytes(k, "fit", fit->name, sizeof fit->name);
+    checkpoint_put(k, "fit sweeps", CHECKPOINT_INT, 1, 1, &fit->sweeps_done);
+    put_model(k, c, fit_rows, &fit->model, fit->columns);
+}
+
 static void put_field(struct checkpoint *k, const struct correction *c)
 {
     const struct lowrank *field = c->field;
     int64_t *head = checkpoint_room(k, 3 * sizeof *head);
-    int64_t genes = genes_to_put(c, c->columns.n_genes);
     if (!head)
         return;
     head[0] = c->cautious;
@@ -57,9 +83,7 @@ static void put_field(struct checkpoint *k, const struct correction *c)
     head[2] = c->sweeps_done;
     checkpoint_put(k, "field", CHECKPOINT_LONG, 3, 1, head);
     checkpoint_put(k, "field likelihood", CHECKPOINT_REAL, c->sweeps_done, 1, field->loglik);
-    checkpoint_put_rows(k, "field U", CHECKPOINT_REAL, sites_to_put(c), field->lanes, field->u);
-    checkpoint_put_keyed(k, "field V", genes, c->columns.gene, field->lanes, field->v);
-    checkpoint_put_keyed(k, "field pi", genes, c->columns.gene, field->n_components, field->pi);
+    put_model(k, c, field_rows, field, &c->columns);
 }
 
 enum { FIGURES = 4 }; /* of a corrected gene */
@@ -106,6 +130,7 @@ static status put_readout(struct checkpoint *k, const struct correction *c)
 static status put_correction(struct checkpoint *k, void *context)
 {
     const struct correction *c = context;
+    put_journal(k, c);
     if (c->stage < STAGE_RECEIVING)
         return MONGE_OK;
     put_bytes(k, "kernel fit", &c->fit, sizeof c->fit);
@@ -114,6 +139,8 @@ static status put_correction(struct checkpoint *k, void *context)
     checkpoint_put_rows(k, "receiving factors", CHECKPOINT_REAL, sites_to_put(c), 1, c->e);
     if (c->stage >= STAGE_CHOSEN)
         put_choices(k, c);
+    if (c->running.model.u)
+        put_fit(k, c);
     if (c->field)
         put_field(k, c);
     return c->field && c->readout.site_total ? put_readout(k, c) : MONGE_OK;
@@ -124,9 +151,24 @@ status correct_safe_point(struct correction *c)
     return c ? checkpoint_safe_point(c->section->checkpoint, put_correction, c) : MONGE_OK;
 }
 
-status correct_watch(void *correction)
+static status journal_grew(void *correction)
 {
     return correct_safe_point(correction);
+}
+
+/* For the way to the stage after c->stage: with the results that were known when the run was stopped on that way. */
+static status open_journal(struct correction *c)
+{
+    struct checkpoint *k = c->section->checkpoint;
+    int64_t n = c->stage < STAGE_CHOSEN ? checkpoint_count(k, "journal") : 0;
+    journal_clear(&c->journal);
+    c->journal.comm = c->section->comm;
+    c->journal.after_note = journal_grew;
+    c->journal.context = c;
+    if (n == 0)
+        return MONGE_OK;
+    double *word = journal_refill(&c->journal, n);
+    return agree(c->section->comm, word ? checkpoint_get(k, "journal", CHECKPOINT_REAL, n, 1, word) : error_code());
 }
 
 /* What shows that a checkpoint was written after a stage. */
@@ -136,8 +178,13 @@ static const char *const stage_items[] = {
 status correct_stage_done(struct correction *c, enum correct_stage stage)
 {
     c->stage = stage;
-    if (!checkpoint_holds(c->section->checkpoint, stage_items[stage + 1]))
-        checkpoint_caught_up(c->section->checkpoint);
+    if (!checkpoint_holds(c->section->checkpoint, stage_items[stage + 1])) {
+        status fault = open_journal(c);
+        if (fault)
+            return fault;
+        if (!checkpoint_holds(c->section->checkpoint, "fit")) /* correct_get_fit will take it */
+            checkpoint_caught_up(c->section->checkpoint);
+    }
     return checkpoint_stage(c->section->checkpoint, put_correction, c);
 }
 
@@ -146,7 +193,31 @@ status correct_sweep_done(void *context, int sweeps_done)
     struct correction *c = context;
     if (c && c->field)
         c->sweeps_done = sweeps_done;
+    else if (c)
+        c->running.sweeps_done = sweeps_done;
     return correct_safe_point(c);
+}
+
+void correct_field_begins(struct correction *c, const struct lowrank *field, int sweeps_done)
+{
+    c->field = field;
+    c->sweeps_done = sweeps_done;
+    if (sweeps_done == 0 || !checkpoint_holds(c->section->checkpoint, "genes"))
+        checkpoint_caught_up(c->section->checkpoint);
+}
+
+void correct_fit_runs(struct correct_fit *fit, const char *name, int sweeps_done)
+{
+    struct running_fit *running = &fit->run->running;
+    *running = (struct running_fit){.model = fit->model, .columns = fit->columns, .sweeps_done = sweeps_done};
+    snprintf(running->name, sizeof running->name, "%s", name);
+    checkpoint_caught_up(fit->run->section->checkpoint); /* what it holds was taken, or is of no use any more */
+}
+
+void correct_fit_ends(const struct correct_fit *fit)
+{
+    if (fit->run && fit->model.u == fit->run->running.model.u)
+        fit->run->running = (struct running_fit){0};
 }
 
 status correct_round_done(const struct correct_fit *fit, status mine)
@@ -213,39 +284,61 @@ bool correct_was_cautious(struct correction *c)
     return field_head(c, head) && head[0] != 0;
 }
 
+/* Into a model made by lowrank_new. */
+static status get_model(struct correction *c, const char *const names[3], const struct gene_counts *columns, struct lowrank *model)
+{
+    struct checkpoint *k = c->section->checkpoint;
+    status fault = checkpoint_get_rows(k, names[0], CHECKPOINT_REAL, columns->sites.first, columns->sites.n_own, model->lanes, model->u);
+    if (!fault)
+        fault = checkpoint_get_keyed(k, names[1], columns->n_genes, columns->gene, model->lanes, model->v, NULL);
+    return fault ? fault : checkpoint_get_keyed(k, names[2], columns->n_genes, columns->gene, model->n_components, model->pi, NULL);
+}
+
+status correct_get_fit(struct correct_fit *fit, const char *name, struct lowrank_options *options)
+{
+    struct correction *c = fit->run;
+    struct checkpoint *k = c->section->checkpoint;
+    char stored[RUNNING_NAME] = "";
+    if (!checkpoint_holds(k, "fit"))
+        return MONGE_OK;
+    status fault = get_bytes(k, "fit", stored, sizeof stored);
+    if (!fault)
+        fault = checkpoint_get(k, "fit sweeps", CHECKPOINT_INT, 1, 1, &options->sweeps_done);
+    fault = agree(c->grid.comm, fault);
+    if (fault || strcmp(stored, name) != 0) {
+        options->sweeps_done = 0;
+        return fault;
+    }
+    fault = lowrank_new(&fit->model, options, fit->kernel, fit->columns);
+    if (!fault)
+        fault = agree(c->grid.comm, get_model(c, fit_rows, fit->columns, &fit->model));
+    if (fault)
+        lowrank_free(&fit->model);
+    return fault;
+}
+
 static status get_field(struct correction *c, const int64_t head[3], struct lowrank *field)
 {
     struct checkpoint *k = c->section->checkpoint;
-    const struct gene_counts *columns = &c->columns;
     field->loglik = malloc((size_t)(head[2] + 1) * sizeof *field->loglik);
     if (!field->loglik)
         return error_memory("log-likelihoods", 8.0 * (double)head[2]);
     status fault = checkpoint_get(k, "field likelihood", CHECKPOINT_REAL, head[2], 1, field->loglik);
-    if (!fault)
-        fault = checkpoint_get_rows(k, "field U", CHECKPOINT_REAL, columns->sites.first, columns->sites.n_own, field->lanes, field->u);
-    if (!fault)
-        fault = checkpoint_get_keyed(k, "field V", columns->n_genes, columns->gene, field->lanes, field->v, NULL);
-    if (!fault)
-        fault = checkpoint_get_keyed(k, "field pi", columns->n_genes, columns->gene, field->n_components, field->pi, NULL);
-    return fault;
+    return fault ? fault : get_model(c, field_rows, &c->columns, field);
 }
 
 status correct_get_field(struct correction *c, const struct lowrank_options *options, struct lowrank *field, int *sweeps_done)
 {
     int64_t head[3] = {0};
     *sweeps_done = 0;
-    if (!field_head(c, head) || head[0] != c->cautious || head[1] != options->rank) {
-        checkpoint_caught_up(c->section->checkpoint);
+    if (!field_head(c, head) || head[0] != c->cautious || head[1] != options->rank)
         return MONGE_OK;
-    }
     status fault = lowrank_new(field, options, &c->kernel, &c->columns);
     if (!fault)
         fault = agree(c->grid.comm, get_field(c, head, field));
     if (fault)
         lowrank_free(field);
     *sweeps_done = (int)head[2];
-    if (!checkpoint_holds(c->section->checkpoint, "genes"))
-        checkpoint_caught_up(c->section->checkpoint);
     return fault;
 }
 

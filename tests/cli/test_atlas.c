@@ -89,16 +89,6 @@ static int begun(const char *folder, const char *name)
     return n;
 }
 
-static int occurrences(const char *text, const char *part)
-{
-    int n = 0;
-    while ((text = strstr(text, part))) {
-        n++;
-        text++;
-    }
-    return n;
-}
-
 /* Runs a job and compares its exit code. */
 static char *run_job(const char *name, int ranks, const char *environment, int code)
 {

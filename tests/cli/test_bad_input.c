@@ -17,16 +17,6 @@ enum { SPOTS = 144, GENES = 24, SIDE = 12 };
 #define CORRECT     "correct $T/bad.h5ad -o $T/out.h5ad " SHORT
 #define WITH_KERNEL CORRECT " --kernel $T/kernel.txt"
 
-static int occurrences(const char *text, const char *part)
-{
-    int n = 0;
-    while ((text = strstr(text, part))) {
-        n++;
-        text++;
-    }
-    return n;
-}
-
 /* Files of the folder whose name begins with "out": the output, or what was to become it; not a checkpoint, which is to stay. */
 static int outputs(void)
 {

@@ -11,16 +11,6 @@ struct command_case {
     const char *output; /* a part of it */
 };
 
-static int occurrences(const char *text, const char *part)
-{
-    int n = 0;
-    while ((text = strstr(text, part))) {
-        n++;
-        text++;
-    }
-    return n;
-}
-
 static void check(const struct command_case *cases, size_t n)
 {
     if (suite_size() > 1)

@@ -73,16 +73,6 @@ static int act(int argc, char **argv)
 
 /* ---- judgement ---- */
 
-static int occurrences(const char *text, const char *part)
-{
-    int n = 0;
-    while ((text = strstr(text, part))) {
-        n++;
-        text++;
-    }
-    return n;
-}
-
 static char *played(const char *name, int *exit_code)
 {
     char command[1024], part[512];

@@ -57,3 +57,13 @@ void child_must(const char *command)
         fail_msg("%s\nexit code %d\n%s", command, code, output);
     free(output);
 }
+
+int occurrences(const char *text, const char *part)
+{
+    int n = 0;
+    while ((text = strstr(text, part))) {
+        n++;
+        text++;
+    }
+    return n;
+}

@@ -13,4 +13,7 @@ char *child_shell(const char *command, int *exit_code);
 /* Fails the test with the output unless the command (of child_shell) ends with 0. */
 void child_must(const char *command);
 
+/* How often part stands in text, overlaps included. */
+int occurrences(const char *text, const char *part);
+
 #endif

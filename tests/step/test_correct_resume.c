@@ -1,0 +1,151 @@
+/* A correction in time slots that are much shorter than its stages: stopped at every n-th safe point, each time taken up again on another
+ * number of ranks, it ends with the bits of an undisturbed run, and what a checkpoint holds is not computed again.
+ *
+ * This program has a safe_point of its own (par/safe_point.h), which counts by phase and stops. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "monge/checkpoint.h"
+#include "monge/correct.h"
+#include "monge/log.h"
+#include "monge/safe_point.h"
+#include "monge/section_io.h"
+#include "monge/simulate.h"
+#include "support/same_objects.h"
+#include "support/suite.h"
+
+/* ---- safe points ---- */
+
+static const char *const phases[] = {"kernel fit", "choices", "background check", "low-rank field", "plans"};
+enum { KERNEL, CHOICES, BACKGROUND, FIELD, PLANS, PHASES };
+static int64_t met[PHASES], slot, slot_length; /* safe points: by phase, in this slot, at which it ends (0: never) */
+
+enum safe_act safe_point(MPI_Comm comm, bool due)
+{
+    (void)comm;
+    (void)due;
+    const char *phase = phase_running() >= 0 ? phase_name(phase_running()) : "";
+    for (int p = 0; p < PHASES; p++)
+        met[p] += !strcmp(phase, phases[p]);
+    return ++slot == slot_length ? SAFE_STOP : SAFE_GO_ON;
+}
+
+/* ---- runs ---- */
+
+struct run {
+    const char *const (*settings)[2]; /* of the correction, ended by NULL */
+    int genes;
+    char output[600];
+};
+
+static void set_all(struct correct_options *options, const char *const (*settings)[2])
+{
+    assert_int_equal(options_defaults(&correct_options, options), MONGE_OK);
+    for (; (*settings)[0]; settings++)
+        assert_int_equal(options_set(&correct_options, options, (*settings)[0], (*settings)[1], "test"), MONGE_OK);
+}
+
+/* One slot on comm; the output is written at the end of the work. */
+static status one_slot(const struct run *run, MPI_Comm comm)
+{
+    struct simulate_options simulate;
+    struct correct_options correct;
+    struct section section;
+    assert_int_equal(options_defaults(&simulate_options, &simulate), MONGE_OK);
+    simulate.rows = simulate.cols = 14;
+    simulate.genes = run->genes;
+    set_all(&correct, run->settings);
+    assert_int_equal(simulate_section(&section, comm, &simulate), MONGE_OK);
+    assert_int_equal(checkpoint_open(&section.checkpoint, comm, run->output, "test\n", 0.0), MONGE_OK);
+    struct checkpoint *checkpoint = section.checkpoint;
+    slot = 0;
+    status done = step_correct.run(&section, &correct);
+    section.checkpoint = NULL;
+    if (done == MONGE_OK) {
+        assert_int_equal(section_write(&section, run->output), MONGE_OK);
+        checkpoint_remove(checkpoint);
+    } else if (done != MONGE_TRY_AGAIN) {
+        fail_msg("%s", error_message());
+    }
+    checkpoint_close(checkpoint);
+    options_free(&simulate_options, &simulate);
+    options_free(&correct_options, &correct);
+    section_free(&section);
+    return done;
+}
+
+/* On the first n ranks; the others wait. True when the work is done. */
+static bool slot_on(const struct run *run, int n)
+{
+    MPI_Comm some;
+    int done = 0;
+    MPI_Comm_split(MPI_COMM_WORLD, suite_rank() < n ? 0 : MPI_UNDEFINED, suite_rank(), &some);
+    if (some != MPI_COMM_NULL) {
+        done = one_slot(run, some) == MONGE_OK;
+        MPI_Comm_free(&some);
+    }
+    MPI_Bcast(&done, 1, MPI_INT, 0, MPI_COMM_WORLD);
+    return done;
+}
+
+/* Slots of so many safe points on n, n - 1 .. 1, n .. ranks; returns their number. */
+static int in_slots(const struct run *run, int length)
+{
+    enum { MANY = 5000 };
+    memset(met, 0, sizeof met);
+    slot_length = length;
+    for (int k = 0; k < MANY; k++)
+        if (slot_on(run, suite_size() - k % suite_size()))
+            return k + 1;
+    fail_msg("it does not end with slots of %d safe points", length);
+    return 0;
+}
+
+static void same_output(const struct run *a, const struct run *b)
+{
+    static const char *const except[] = {"uns/monge/correct/phases", "uns/monge/correct/options/grid", NULL};
+    if (suite_rank() > 0)
+        return;
+    assert_true(same_objects(a->output, b->output, except) > 20);
+    same_objects(b->output, a->output, except);
+}
+
+/* An undisturbed run, and the same in slots; bounds the work that was done twice. */
+static void stopped_and_taken_up(const char *const (*settings)[2], int genes, int length)
+{
+    struct run whole = {settings, genes, ""}, pieces = whole;
+    snprintf(whole.output, sizeof whole.output, "%s/whole.h5ad", scratch_folder());
+    snprintf(pieces.output, sizeof pieces.output, "%s/pieces.h5ad", scratch_folder());
+    int64_t once[PHASES];
+    in_slots(&whole, 0);
+    memcpy(once, met, sizeof once);
+    int slots = in_slots(&pieces, length);
+    same_output(&whole, &pieces);
+    if (suite_rank() > 0) /* was not in every slot */
+        return;
+    figure("slots", slots, ">=", 4);
+    assert_true(slots >= 4);
+    for (int p = 0; p < PHASES; p++) {
+        char name[80];
+        snprintf(name, sizeof name, "%s: safe points in slots over those at once", phases[p]);
+        figure(name, (double)met[p] / (double)(once[p] > 0 ? once[p] : 1), "<=", 1.5);
+        printf("          %lld at once\n", (long long)once[p]);
+    }
+    assert_true(met[KERNEL] == once[KERNEL]); /* no value of the likelihood was computed twice, and none was left out */
+    for (int p = CHOICES; p < PHASES; p++)
+        assert_true((double)met[p] <= 1.5 * (double)once[p]); /* scores are not kept half done */
+}
+
+static void default_choices(void **state)
+{
+    (void)state;
+    static const char *const settings[][2] = {{"mean-layer", "yes"}, {NULL, NULL}};
+    stopped_and_taken_up(settings, 40, 37);
+}
+
+int main(int argc, char **argv)
+{
+    log_open(getenv("MONGE_VERBOSE") != NULL, false);
+    const struct CMUnitTest tests[] = {cmocka_unit_test(default_choices)};
+    SUITE(argc, argv, tests);
+}
