@@ -58,6 +58,12 @@ static struct plan_rows own_rows(const struct alignment *alignment, const struct
     return rows;
 }
 
+/* Median nearest-neighbour distance of a slice, in the unit of positions. */
+static double spacing_of(const struct alignment *al, int slice)
+{
+    return al->section->parts[slice].spacing / al->unit;
+}
+
 /* ---- scores ---- */
 
 static status judge_labels(const struct alignment *al, struct align_pair *pair, const struct plan_rows *rows)
@@ -109,7 +115,7 @@ static status judge_truth(const struct alignment *al, struct align_pair *pair, c
             double partner = by_site[b->site[k]];
             match[k] = partner >= 0.0 && partner < (double)part->n_spots ? row_of[(int64_t)partner] : -1;
         }
-        fault = matching_accuracy(rows, a->n, a->weight, b->n, b->weight, match, a->position, 1.0, &pair->truth);
+        fault = matching_accuracy(rows, a->n, a->weight, b->n, b->weight, match, a->position, spacing_of(al, pair->a), &pair->truth);
     }
     free(by_site);
     free(row_of);
@@ -147,7 +153,7 @@ status align_judge(const struct alignment *al, struct align_pair *pair)
         fault = procrustes_fit(&rows, a->position, b->position, al->options->allow_reflection, &pair->fit);
     if (!fault) {
         procrustes_apply(pair->fit.map, b->n, b->position, moved);
-        fault = stacking_residual(&rows, a->position, moved, 1.0, &pair->residual);
+        fault = stacking_residual(&rows, a->position, moved, spacing_of(al, pair->a), &pair->residual);
     }
     free(moved);
     if (!fault && al->options->labels)
