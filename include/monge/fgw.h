@@ -6,8 +6,8 @@
  * A, B are the distances inside the slices. Plans are whole on every rank. Slice A's rows are shared over the communicator in fixed
  * blocks, and all products and sums run per block: F, plan and trace have the same bits on any number of ranks (with BLAS on one thread).
  *
- * Memory of the dense mode per rank, N spots each side: 4 x 8 N^2 / ranks bytes (M, A T B, its step, the left product), and 2 x 8 N^2 more
- * on rank 0 for the linear problem: at N = 2e4 12.8 GB / ranks + 6.4 GB. Distances are computed from positions in panels, never stored.
+ * Memory of the dense mode per rank, N spots each side: 4 x 8 N^2 / ranks bytes (M, A T B, its step, the left product or gradient), and on
+ * rank 0 of several 8 N^2 more, the gathered gradient of the linear problem: at N = 2e4 12.8 GB / ranks + 3.2 GB. Distances are computed from positions in panels, never stored.
  *
  * Peyre, Cuturi & Solomon 2016; Vayer et al. 2019 (conditional gradient); Zeira et al. 2022 (PASTE); Liu, Zeira & Raphael 2023 (PASTE2:
  * partial); Xu et al. 2019 (proximal). */
@@ -63,12 +63,16 @@ void fgw_result_free(struct fgw_result *result);
 status fgw_dense_solve(const struct fgw_problem *problem, const struct transport_plan *start, const struct fgw_options *options,
                        struct fgw_result *result);
 
-/* Collective. PASTE2: T 1 <= p, T' 1 <= q, sum T = mass (0 < mass <= sum p). start: NULL for mass p q' / (sum p sum q), or such a plan. */
+/* Collective. PASTE2: T 1 <= p, T' 1 <= q, sum T = mass (0 < mass <= sums of p and q). start: such a plan, or NULL for PASTE2's: the solution
+ * of the linear problem at p q'. */
 status fgw_partial_solve(const struct fgw_problem *problem, double mass, const struct transport_plan *start,
                          const struct fgw_options *options, struct fgw_result *result);
 
-/* Collective. F of a plan; its gap too if `with_gap` (one more linear problem). The plan's own marginals are used. */
-status fgw_dense_value(const struct fgw_problem *problem, const struct transport_plan *plan, int with_gap, struct fgw_value *value);
+/* Collective. F of a plan, with its own marginals, whatever they are; gap NAN. NULL: p q'. */
+status fgw_dense_value(const struct fgw_problem *problem, const struct transport_plan *plan, struct fgw_value *value);
+
+/* Collective. The same for a plan with sums p and q, and its Frank-Wolfe gap: one linear problem. */
+status fgw_dense_certify(const struct fgw_problem *problem, const struct transport_plan *plan, struct fgw_value *value);
 
 /* Collective. grad F(T) of own rows x m, with the plan's own marginals. */
 status fgw_dense_gradient(const struct fgw_problem *problem, const struct transport_plan *plan, double *gradient);

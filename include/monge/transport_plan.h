@@ -46,4 +46,8 @@ status transport_plan_check(const struct transport_plan *plan);
 /* Collective over comm: the plan of `root` on all ranks (all others must have none). */
 status transport_plan_broadcast(struct transport_plan *plan, int root, MPI_Comm comm);
 
+/* Collective over comm: the rows of all ranks as one plan on all ranks. own: entries in rows first .. first + count - 1 only; ranks in
+ * order cover all rows. */
+status transport_plan_gather(struct transport_plan *plan, const struct transport_plan *own, int64_t first, int64_t count, MPI_Comm comm);
+
 #endif

@@ -256,3 +256,42 @@ status transport_plan_broadcast(struct transport_plan *plan, int root, MPI_Comm 
     broadcast_words(plan->value, shape[2], root, comm);
     return MONGE_OK;
 }
+
+status transport_plan_gather(struct transport_plan *plan, const struct transport_plan *own, int64_t first, int64_t count, MPI_Comm comm)
+{
+    int size;
+    MPI_Comm_size(comm, &size);
+    int64_t mine[3] = {first, count, transport_plan_entries(own)}, entries = 0, at = 0;
+    int64_t *all = malloc(3 * (size_t)size * sizeof *all);
+    status s = agree(comm, all ? MONGE_OK : error_memory("a transport plan", 24.0 * size));
+    *plan = (struct transport_plan){.n = 0};
+    if (s == MONGE_OK) {
+        MPI_Allgather(mine, 3, MPI_INT64_T, all, 3, MPI_INT64_T, comm);
+        for (int rank = 0; rank < size; rank++)
+            entries += all[3 * rank + 2];
+        s = agree(comm, transport_plan_new(plan, own->n, own->m, entries));
+    }
+    if (s != MONGE_OK) {
+        transport_plan_free(plan);
+        free(all);
+        return s;
+    }
+    int self;
+    MPI_Comm_rank(comm, &self);
+    for (int rank = 0; rank < size; rank++) {
+        const int64_t *part = all + 3 * rank;
+        if (rank == self) {
+            for (int64_t i = first; i < first + count; i++)
+                plan->row_start[i + 1] = own->row_start[i + 1] - own->row_start[i];
+            memcpy(plan->column + at, own->column, (size_t)part[2] * sizeof *own->column);
+            memcpy(plan->value + at, own->value, (size_t)part[2] * sizeof *own->value);
+        }
+        broadcast_words(plan->row_start + part[0] + 1, part[1], rank, comm);
+        broadcast_words(plan->column + at, part[2], rank, comm);
+        broadcast_words(plan->value + at, part[2], rank, comm);
+        at += part[2];
+    }
+    starts_from_counts(plan->n, plan->row_start);
+    free(all);
+    return MONGE_OK;
+}
