@@ -1,4 +1,4 @@
-/* Reading and writing Sections: .h5ad (AnnData), 10x HDF5 with spatial/ (a Space Ranger outs/ folder).
+/* Reading and writing Sections: .h5ad (AnnData), 10x HDF5 with spatial/ (a Space Ranger outs/ folder), tables of text (.csv).
  *
  * Layouts: AnnData file-format description (encodings of 0.7 to 0.10 read, those of 0.8 written); 10x Genomics feature-barcode
  * matrix. All functions are collective over comm; on error all ranks return the same code and message. */
@@ -13,10 +13,18 @@ struct read_options {
     bool need_spatial; /* refuse an input without positions */
 };
 
-/* path: .h5ad file, outs/ folder, or 10x .h5 with spatial/ beside it. Refuses, naming file, dataset and row or entry: not HDF5,
+/* path: .h5ad file, outs/ folder, 10x .h5 with spatial/ beside it, or NAME.csv (spots x genes, with header and spot names) with NAME_coor.csv
+ * (x,y, without header) beside it. Refuses, naming file, dataset and row or entry: not HDF5,
  * truncated, wrong encoding-type, indptr/indices out of order or range, negative, fractional or NaN counts, duplicate
  * names, missing or wrong-typed in_tissue or positions. */
 status section_read(struct section *section, MPI_Comm comm, const char *path, const struct read_options *options);
+
+/* Several sections as one (a stack): section->parts, the genes that all of them have (by name; by gene_id where no name is common), the
+ * spots of part 0, then those of part 1, ... Only places with a spot are sites, part by part, each part in its own slide order and its own
+ * blocks. Columns of obs that all parts have become results "obs/NAME" (text becomes a categorical), to which obs/section (the part's name)
+ * and in_tissue are added; other obsm and layers of the inputs are not carried. Errors, besides those of section_read: no common genes,
+ * a part without positions, with one spot, or with two spots in one place. */
+status section_read_stack(struct section *section, MPI_Comm comm, int n, const char *const *paths, const struct read_options *options);
 
 /* Local (one rank; no parallel I/O). The size of the section at `path`, from names, positions and the length of the counts; the counts
  * themselves are not read. Errors as those of section_read that concern them. */

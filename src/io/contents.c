@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "input.h"
+
 enum { NAME_WIDTH = 15, RESULT_WIDTH = 40 };
 
 struct listing {
@@ -106,7 +108,7 @@ static herr_t add_result(hid_t group, const char *name, const H5O_info_t *info, 
 status contents_add(struct text *text, const char *path)
 {
     struct stat about;
-    if (stat(path, &about) != 0 || !S_ISREG(about.st_mode))
+    if (stat(path, &about) != 0 || !S_ISREG(about.st_mode) || csv_recognised(path))
         return MONGE_OK;
     H5E_auto2_t report;
     void *report_data;

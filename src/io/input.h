@@ -20,6 +20,8 @@ struct input {
     double pitch_um;                /* NAN: 100 on a hexagonal lattice, else unknown */
     struct matrix matrix;           /* its rows are the first rows of the input; further ones (spots without a barcode) are empty */
     int32_t *column_map;            /* matrix.n_cols or NULL */
+    bool text;                      /* a table of text (.csv): */
+    struct sparse_rows parsed;      /* its rows, all of them on rank 0 */
     struct matrix truth;            /* layers/truth of a simulated section; n_rows 0: none */
     double truth_scale;             /* its mean capture efficiency */
     double *domain, *marker_domain; /* n_spots, n_genes: its domains and their marker genes; NULL: none */
@@ -41,9 +43,22 @@ status input_share(struct input *input, MPI_Comm comm);
 status section_from_input(struct section *section, MPI_Comm comm, struct input *input, struct sparse_rows *counts,
                           struct sparse_rows *truth, enum holes holes);
 
+/* Local. The whole head of the input, by what its source is. */
+status input_read_head(struct input *input, const struct read_options *options);
+
+/* Collective over comm. Rows [first, end) of the input, each rank its own range, the ranges in rank order; rows beyond the matrix are
+ * empty. The parsed rows of a table are left as they are. */
+status input_read_rows(const struct input *input, const struct matrix *matrix, MPI_Comm comm, int64_t first, int64_t end,
+                       struct sparse_rows *counts);
+
 /* Readers of the head, called on rank 0. `file` is open. */
 status h5ad_read_head(struct input *input, hid_t file, const struct read_options *options);
 status tenx_read_head(struct input *input, hid_t file, const struct read_options *options);
+
+/* Tables of text, NAME.csv or NAME.csv.gz, with NAME_coor.csv beside them. */
+bool csv_recognised(const char *path);
+void csv_positions_path(const char *path, char *positions, size_t size);
+status csv_read_head(struct input *input, const struct read_options *options);
 
 /* The unique names of obs or var ("var", "raw/var"). Local. */
 status h5ad_read_names(hid_t file, const char *file_path, const char *group, int64_t *n, char ***names);

@@ -317,8 +317,8 @@ static status read_vectors(const struct vectors *v, hid_t file, int64_t first, i
     return s;
 }
 
-/* Keeps the mapped columns, in ascending order; a column that a row lists twice is refused (only any_order can still have one). */
-static status map_columns(const struct matrix *matrix, const char *file_path, int64_t first, const int32_t *column_map,
+/* Only a matrix in any_order can still list a column twice. */
+status matrix_map_columns(const struct matrix *matrix, const char *file_path, int64_t first, const int32_t *column_map,
                           struct sparse_rows *rows)
 {
     int64_t n = 0, begin = 0;
@@ -564,7 +564,7 @@ status matrix_read_rows(const struct matrix *matrix, MPI_Comm comm, hid_t file, 
         vectors_close(&v);
     }
     if (s == MONGE_OK && (column_map || matrix->any_order))
-        s = map_columns(matrix, file_path, first, column_map, rows);
+        s = matrix_map_columns(matrix, file_path, first, column_map, rows);
     s = agree(comm, s);
     if (s != MONGE_OK)
         sparse_rows_free(rows);

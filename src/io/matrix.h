@@ -24,6 +24,10 @@ status matrix_find(struct matrix *matrix, hid_t file, const char *file_path, con
 status matrix_read_rows(const struct matrix *matrix, MPI_Comm comm, hid_t file, const char *file_path, int64_t first, int64_t end,
                         const int32_t *column_map, struct sparse_rows *rows);
 
+/* Local. Keeps the mapped columns of rows that begin at `first`, in ascending order; a column that a row lists twice is refused. */
+status matrix_map_columns(const struct matrix *matrix, const char *file_path, int64_t first, const int32_t *column_map,
+                          struct sparse_rows *rows);
+
 /* Local. Appends empty rows up to n_rows. */
 status sparse_rows_extend(struct sparse_rows *rows, int64_t n_rows);
 

@@ -36,6 +36,11 @@ char *section_identity(const char *path)
         return NULL;
     }
     add_identity(&text, input.file);
+    if (csv_recognised(input.file)) {
+        char positions[4200];
+        csv_positions_path(input.file, positions, sizeof positions);
+        add_identity(&text, positions);
+    }
     const char *slash = strrchr(input.file, '/'), *suffix = strrchr(input.file, '.');
     bool tenx = suffix && !strcmp(suffix, ".h5");
     for (size_t k = 0; tenx && k < sizeof beside / sizeof *beside; k++) {

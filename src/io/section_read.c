@@ -1,6 +1,7 @@
 /* Reading a Section: the reader is picked by what the path is. Rank 0 reads the head, all ranks the counts. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -8,6 +9,8 @@
 #include "input.h"
 #include "io_rate.h"
 #include "monge/agree.h"
+#include "monge/row_exchange.h"
+#include "monge/row_fetch.h"
 #include "monge/traffic.h"
 
 static bool is_folder(const char *path)
@@ -31,42 +34,84 @@ status input_find_file(struct input *input)
                      input->source);
 }
 
-static status read_head(struct input *input, const struct read_options *options)
+static status read_hdf5_head(struct input *input, const struct read_options *options)
 {
     hid_t file = -1;
-    traffic_io_begin(); /* what rank 0 does alone is nearly all reading */
     status s = input_find_file(input);
     if (s == MONGE_OK)
         s = h5_open_read(input->file, &file);
     if (s == MONGE_OK)
         s = tenx_recognised(file) ? tenx_read_head(input, file, options) : h5ad_read_head(input, file, options);
+    if (file >= 0)
+        H5Fclose(file);
+    return s;
+}
+
+status input_read_head(struct input *input, const struct read_options *options)
+{
+    traffic_io_begin(); /* what rank 0 does alone is nearly all reading */
+    status s = csv_recognised(input->source) ? csv_read_head(input, options) : read_hdf5_head(input, options);
     if (s == MONGE_OK && input->n_spots == 0)
         s = error_set(MONGE_BAD_DATA, "%s: no spots", input->file);
     if (s == MONGE_OK && input->n_genes == 0)
         s = error_set(MONGE_BAD_DATA, "%s: no genes", input->file);
-    if (file >= 0)
-        H5Fclose(file);
     traffic_io_end();
     return s;
 }
 
-/* This rank's file rows of one matrix; rows beyond the matrix are empty. */
-static status read_counts(const struct input *input, const struct matrix *matrix, MPI_Comm comm, struct sparse_rows *counts)
+static status read_hdf5_rows(const struct input *input, const struct matrix *matrix, MPI_Comm comm, int64_t first, int64_t end,
+                             struct sparse_rows *counts)
 {
     hid_t file = -1;
     status s = agree(comm, h5_open_read(input->file, &file));
-    if (s == MONGE_OK) {
-        int64_t first, end, rows = matrix->n_rows;
-        const struct section shares = {.comm = comm, .n_spots = input->n_spots};
-        section_file_rows(&shares, &first, &end);
-        s = matrix_read_rows(matrix, comm, file, input->file, first < rows ? first : rows, end < rows ? end : rows, input->column_map,
-                             counts);
-        if (s == MONGE_OK)
-            s = agree(comm, sparse_rows_extend(counts, end - first));
-    }
+    if (s == MONGE_OK)
+        s = matrix_read_rows(matrix, comm, file, input->file, first, end, input->column_map, counts);
     if (file >= 0)
         H5Fclose(file);
     return s;
+}
+
+/* Rank 0 has all rows of a table of text: as if it owned them, the others ask for theirs. */
+static status read_text_rows(const struct input *input, const struct matrix *matrix, MPI_Comm comm, int64_t first, int64_t end,
+                             struct sparse_rows *counts)
+{
+    struct partition holder = {.comm = comm, .n = matrix->n_rows, .n_blocks = 1};
+    MPI_Comm_rank(comm, &holder.rank);
+    MPI_Comm_size(comm, &holder.size);
+    holder.n_own = holder.rank == 0 ? holder.n : 0;
+    holder.block_start = (int64_t[]){0, holder.n};
+    holder.rank_block = malloc(((size_t)holder.size + 1) * sizeof *holder.rank_block);
+    int64_t *wanted = malloc((size_t)(end - first + 1) * sizeof *wanted);
+    status s = agree(comm, holder.rank_block && wanted ? MONGE_OK : error_memory("rows", 8.0 * (double)(end - first)));
+    if (s == MONGE_OK) {
+        for (int r = 0; r <= holder.size; r++)
+            holder.rank_block[r] = r > 0;
+        for (int64_t i = first; i < end; i++)
+            wanted[i - first] = i;
+        s = rows_fetch(&holder, &input->parsed, end - first, wanted, ROW_EXCHANGE_PORTION, counts);
+    }
+    if (s == MONGE_OK && input->column_map)
+        s = agree(comm, matrix_map_columns(matrix, input->file, first, input->column_map, counts));
+    free(holder.rank_block);
+    free(wanted);
+    return s;
+}
+
+status input_read_rows(const struct input *input, const struct matrix *matrix, MPI_Comm comm, int64_t first, int64_t end,
+                       struct sparse_rows *counts)
+{
+    int64_t rows = matrix->n_rows, from = first < rows ? first : rows, to = end < rows ? end : rows;
+    status s = input->text ? read_text_rows(input, matrix, comm, from, to, counts) : read_hdf5_rows(input, matrix, comm, from, to, counts);
+    return s == MONGE_OK ? agree(comm, sparse_rows_extend(counts, end - first)) : s;
+}
+
+/* This rank's equal share of the rows. */
+static status read_share(const struct input *input, const struct matrix *matrix, MPI_Comm comm, struct sparse_rows *counts)
+{
+    int64_t first, end;
+    const struct section shares = {.comm = comm, .n_spots = input->n_spots};
+    section_file_rows(&shares, &first, &end);
+    return input_read_rows(input, matrix, comm, first, end, counts);
 }
 
 status section_read(struct section *section, MPI_Comm comm, const char *path, const struct read_options *options)
@@ -77,14 +122,14 @@ status section_read(struct section *section, MPI_Comm comm, const char *path, co
     io_rate_start();
     struct input input;
     input_start(&input, path);
-    status s = agree(comm, rank == 0 ? read_head(&input, options) : MONGE_OK);
+    status s = agree(comm, rank == 0 ? input_read_head(&input, options) : MONGE_OK);
     if (s == MONGE_OK)
         s = input_share(&input, comm);
     struct sparse_rows counts = {0}, truth = {0};
     if (s == MONGE_OK)
-        s = read_counts(&input, &input.matrix, comm, &counts);
+        s = read_share(&input, &input.matrix, comm, &counts);
     if (s == MONGE_OK && input.truth.n_rows)
-        s = read_counts(&input, &input.truth, comm, &truth);
+        s = read_share(&input, &input.truth, comm, &truth);
     if (s == MONGE_OK)
         s = section_from_input(section, comm, &input, &counts, &truth, options->holes);
     sparse_rows_free(&counts);
@@ -98,8 +143,8 @@ status section_read(struct section *section, MPI_Comm comm, const char *path, co
 
 static status count_entries(const struct input *input, int64_t *n_entries)
 {
-    *n_entries = input->matrix.n_rows * input->matrix.n_cols;
-    if (input->matrix.layout == MATRIX_DENSE)
+    *n_entries = input->text ? input->parsed.start[input->parsed.n_rows] : input->matrix.n_rows * input->matrix.n_cols;
+    if (input->text || input->matrix.layout == MATRIX_DENSE)
         return MONGE_OK;
     hid_t file = -1;
     char name[600];
@@ -132,7 +177,7 @@ status section_size_read(struct section_size *size, const char *path, const stru
 {
     struct input input;
     input_start(&input, path);
-    status s = read_head(&input, options);
+    status s = input_read_head(&input, options);
     if (s == MONGE_OK)
         s = count_entries(&input, &size->n_entries);
     if (s == MONGE_OK)

@@ -51,17 +51,40 @@ static double bin_side(int64_t n, const double *x, const double *y)
     return fmax(sqrt(2.0 * width * height / (double)n), fmax(width, height) / (double)n);
 }
 
-static status median_nearest(const struct cell_list *list, double *median)
+/* Nearest-neighbour distances, ascending (malloc'd); NULL with error_memory. */
+static double *sorted_nearest(const struct cell_list *list)
 {
     double *distance = malloc((size_t)list->n * sizeof *distance);
-    if (!distance)
-        return error_memory("nearest-neighbour distances", 8.0 * (double)list->n);
+    if (!distance) {
+        error_memory("nearest-neighbour distances", 8.0 * (double)list->n);
+        return NULL;
+    }
     for (int64_t i = 0; i < list->n; i++)
         distance[i] = cell_list_nearest(list, i);
     qsort(distance, (size_t)list->n, sizeof *distance, compare_doubles);
+    return distance;
+}
+
+static status median_nearest(const struct cell_list *list, double *median)
+{
+    double *distance = sorted_nearest(list);
+    if (!distance)
+        return error_code();
     *median = distance[list->n / 2];
     free(distance);
     return MONGE_OK;
+}
+
+status slide_spacing(int64_t n, const double *x, const double *y, double *spacing)
+{
+    struct cell_list list = {0};
+    status s = cell_list_new(&list, n, x, y, bin_side(n, x, y));
+    double *distance = s == MONGE_OK ? sorted_nearest(&list) : NULL;
+    if (distance)
+        *spacing = 0.5 * (distance[(n - 1) / 2] + distance[n / 2]);
+    free(distance);
+    cell_list_free(&list);
+    return distance ? MONGE_OK : error_code();
 }
 
 struct angles {
