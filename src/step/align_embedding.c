@@ -11,7 +11,7 @@
 
 enum { COMPONENTS = 20, VARIABLE_GENES = 2000 };
 
-/* Own sites with the genes that take part, and which of the sites do. */
+/* Own sites with the genes that take part, and which of the sites do; the others are empty. */
 static status own_rows(const struct alignment *al, struct sparse_rows *rows, uint8_t **used)
 {
     const struct section *section = al->section;
@@ -30,7 +30,7 @@ static status own_rows(const struct alignment *al, struct sparse_rows *rows, uin
                 (*used)[own] = 1;
         }
     for (int64_t i = 0; i < n && !fault; i++) {
-        for (int64_t e = counts->start[i]; e < counts->start[i + 1]; e++) {
+        for (int64_t e = counts->start[i]; e < counts->start[i + 1] && (*used)[i]; e++) {
             rows->column[at] = al->gene_column[counts->column[e]];
             rows->value[at] = counts->value[e];
             at += rows->column[at] >= 0;
@@ -61,7 +61,8 @@ static status share_places(struct alignment *al, int dims, const double *score)
     fault = agree(sites->comm, fault);
     for (int k = 0; k < al->n_slices && !fault; k++) /* one addend each: no rounding */
         for (int64_t at = 0, n = al->slices[k].n * dims; at < n; at += 1 << 27)
-            MPI_Allreduce(MPI_IN_PLACE, embedding->place[k] + at, (int)(n - at < 1 << 27 ? n - at : 1 << 27), MPI_DOUBLE, MPI_SUM, sites->comm);
+            MPI_Allreduce(MPI_IN_PLACE, embedding->place[k] + at, (int)(n - at < 1 << 27 ? n - at : 1 << 27), MPI_DOUBLE, MPI_SUM,
+                          sites->comm);
     embedding->dims = fault ? 0 : dims;
     return fault;
 }
@@ -75,5 +76,41 @@ static status embed_pca(struct alignment *al, const struct sparse_rows *rows, co
         return fault;
     fault = share_places(al, components, pca.score);
     pca_free(&pca);
+    return fault;
+}
+
+static status embed_glm_pca(struct alignment *al, const struct sparse_rows *rows)
+{
+    struct glm_pca model;
+    struct glm_pca_options options = glm_pca_options_default();
+    options.seed = (uint64_t)al->options->seed;
+    int64_t spots = 0;
+    for (int k = 0; k < al->n_slices; k++)
+        spots += al->slices[k].n;
+    int most = (int)(spots < al->n_genes ? spots : al->n_genes) - 1;
+    options.dims = most < options.dims ? most : options.dims;
+    status fault = glm_pca_fit(&model, al->section->comm, al->section->sites.first, rows, al->n_genes, &options);
+    if (fault)
+        return fault;
+    log_info("GLM-PCA: %d factors, deviance %.4g after %d iterations", model.dims, model.deviance, model.iterations);
+    fault = glm_pca_orthogonal(&model, al->section->comm);
+    if (!fault)
+        fault = share_places(al, model.dims, model.factor);
+    glm_pca_free(&model);
+    return fault;
+}
+
+status align_embed(struct alignment *al)
+{
+    int kind = al->options->dissimilarity;
+    if (kind != ALIGN_PCA && kind != ALIGN_GLMPCA)
+        return MONGE_OK;
+    struct sparse_rows rows = {0};
+    uint8_t *used = NULL;
+    status fault = own_rows(al, &rows, &used);
+    if (!fault)
+        fault = kind == ALIGN_PCA ? embed_pca(al, &rows, used) : embed_glm_pca(al, &rows);
+    sparse_rows_free(&rows);
+    free(used);
     return fault;
 }

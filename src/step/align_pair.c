@@ -88,6 +88,15 @@ static status keep_trace(struct align_pair *pair, int64_t n, const double *trace
     return MONGE_OK;
 }
 
+/* A pair without a solution. */
+static void forget_solution(struct align_pair *pair)
+{
+    int a = pair->a, b = pair->b;
+    align_pair_free(pair);
+    pair->a = a;
+    pair->b = b;
+}
+
 static status search(const struct alignment *al, struct align_cost *cost, struct align_pair *pair)
 {
     const struct align_options *o = al->options;
@@ -116,6 +125,7 @@ static status search(const struct alignment *al, struct align_cost *cost, struct
     status fault = fgw_scalable_solve(comm, &problem, &options, &result);
     if (fault)
         return fault;
+    forget_solution(pair);
     fault = gather_plan(comm, &result, a->n, b->n, &pair->plan);
     if (!fault)
         fault = agree(comm, keep_starts(pair, &result));
@@ -335,7 +345,6 @@ status align_solve_pair(const struct alignment *al, struct align_pair *pair, con
     bool near = pair->plan.n > 0;
     struct align_cost *cost = NULL;
     struct transport_plan start = {0};
-    pair->overlap = 1.0;
     status fault = agree(al->section->comm, align_cost_new(&cost, al, pair->a, pair->b, center));
     if (!fault && o->start == ALIGN_START_SPATIAL && !near)
         fault = agree(al->section->comm, spatial_start(&al->slices[pair->a], &al->slices[pair->b], &start));
@@ -348,6 +357,7 @@ status align_solve_pair(const struct alignment *al, struct align_pair *pair, con
         transport_plan_free(&from);
         start = (struct transport_plan){0};
     }
+    pair->overlap = 1.0;
     if (!fault && partial)
         fault = solve_partial(al, cost, pair);
     transport_plan_free(&start);
