@@ -1,0 +1,129 @@
+/* Fused Gromov-Wasserstein at atlas scale: the plan lives on candidate pairs, rows shared over ranks. docs/align.md.
+ *
+ *     F(T) = (1 - alpha) <M, T> + alpha sum_ijkl (|x_i - x_j| - |y_k - y_l|)^2 T_ik T_jl        over plans with marginals p, q
+ *
+ * Slices are pooled into at most `coarse_spots` super-spots; there many starts are refined by the dense solver, one per rank at a time.
+ * Then level by level the resolution doubles: mass may go to spots within a radius of where the level before sent the neighbourhood;
+ * KL-proximal steps T <- Sinkhorn(T exp(-grad F / eps)) (Xu et al. 2019) with distances in low rank (landmark_distance.h), so that the
+ * geometry costs one rank x rank matrix per step (Scetbon et al. 2022 for the factorisation). At full resolution the plan is rounded to
+ * exact marginals by augmenting paths on the allowed pairs and, below `polish_below` spots, polished by conditional gradient steps with an
+ * exact linear solver. The Frank-Wolfe gap over the candidates certifies the result.
+ *
+ * Memory per rank: about 70 bytes per candidate pair of its rows (45 per spot at radius 4 on a hexagonal lattice), 8 x rank bytes per own
+ * spot, and 100 bytes per spot of both slices for what every rank holds; rank 0 gathers 20 bytes per candidate pair to polish or round.
+ * Plan, F and transform have the same bits on any number of ranks. */
+#ifndef MONGE_FGW_SPARSE_H
+#define MONGE_FGW_SPARSE_H
+
+#include <mpi.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "monge/error.h"
+#include "monge/fgw.h"
+#include "monge/partition.h"
+
+/* What the solver tells the caller before it asks for dissimilarities at a level. Borrowed; valid until the next level. */
+struct fgw_level {
+    int number;                   /* 0: coarsest */
+    bool full;                    /* full resolution: (super-)spots are the spots */
+    int64_t n, m;                 /* (super-)spots of A and B */
+    int64_t row_first, row_count; /* rows this rank will ask for */
+    const int32_t *group_a;       /* n of the problem: super-spot of each spot of A; NULL at full resolution */
+    const int32_t *group_b;       /* m of the problem; NULL at full resolution */
+    int64_t n_columns;            /* distinct columns this rank will ask for */
+    const int64_t *columns;       /* n_columns, ascending */
+};
+
+/* Collective over problem->comm, before each level (and again when candidates change): pool counts, fetch remote columns. */
+typedef status (*fgw_level_begin)(void *context, const struct fgw_level *level);
+
+/* Local. out[k] = M(row, columns[k]) for one own row of the current level (global row number); columns ascending. */
+typedef status (*fgw_dissimilarity)(void *context, int64_t row, int64_t count, const int64_t *columns, double *out);
+
+/* Borrowed; x, y, p, q the same on all ranks. */
+struct fgw_scalable_problem {
+    int64_t n, m;                    /* spots, below 2^31 */
+    const double *p, *q;             /* n, m: weights >= 0, equal sums */
+    const double *x, *y;             /* n x 2, m x 2: positions divided by the spot spacing (one factor for both) */
+    double alpha;                    /* in [0, 1] */
+    const struct partition *rows;    /* full-resolution rows of each rank, or NULL: fgw_share */
+    fgw_level_begin begin;           /* may be NULL */
+    fgw_dissimilarity dissimilarity; /* not asked for if alpha is 1 and may then be NULL */
+    void *context;
+};
+
+/* Nearly equal ranges of n rows in blocks of 64. partition_free when done. No communication. */
+status fgw_share(struct partition *rows, MPI_Comm comm, int64_t n);
+
+enum fgw_polish { FGW_POLISH_AUTO, FGW_POLISH_ALWAYS, FGW_POLISH_NEVER };
+
+struct fgw_scalable_options {
+    int rank, landmarks;    /* 32, 128: of the distances */
+    double radius;          /* 4 spacings: of the candidates at first */
+    double radius_most;     /* 12: largest radius of a region that keeps growing */
+    double eps;             /* proximal step length in units of M; NAN: half the spread of the dissimilarities */
+    double inner_tol;       /* 1e-4: relative L1 error of the marginals of a step */
+    int64_t inner_most;     /* 2000 iterations per step */
+    int steps, level_steps; /* 50 at full resolution at most, 10 at the levels before */
+    double tol;             /* 1e-6: full-resolution steps end when F falls by less than tol |F| */
+    int64_t coarse_spots;   /* 400: super-spots at the coarsest level at most */
+    int rotations;          /* 12 spatial starts, each with and without reflection */
+    int keep;               /* 2 best starts go on */
+    enum fgw_polish polish;
+    int64_t polish_below;   /* 100000 spots */
+    int polish_steps;       /* 3 at most; fewer when the gap is below tol |F| */
+    int expression_matches; /* 0: so many columns of least dissimilarity per row join the candidates at the coarse levels */
+};
+struct fgw_scalable_options fgw_scalable_options_default(void);
+
+/* One start of the coarsest level. */
+struct fgw_start {
+    char name[32];    /* uniform, expression, rotation 30, rotation 30 reflected, ... */
+    double objective; /* F at the coarse level after refinement */
+    int iterations;
+    bool kept;
+    double refined; /* F after the first level that all kept starts went through; NAN if not kept */
+};
+
+struct fgw_transform {
+    double rotation[2][2], shift[2]; /* x ~ rotation y + shift */
+    double angle;                    /* atan2(R21, R11), radians */
+    double det;                      /* -1: the plan mirrors slice B */
+};
+
+/* Owned arrays; free with fgw_scalable_result_free. */
+struct fgw_scalable_result {
+    struct partition rows;       /* of the plan */
+    int64_t *row_start, *column; /* plan of own rows (rows.n_own + 1, entries): columns ascending */
+    double *mass;                /* entries: T_ik */
+    double *f, *g;               /* n, m on all ranks: dual potentials of the linearised problem */
+    struct fgw_transform transform;
+    struct fgw_value value;    /* of the plan, geometry exact up to value_error; gap over the candidates */
+    double value_error;        /* standard error of value.gw where pairs were sampled; 0: all pairs were summed */
+    double objective_low_rank; /* F with the distances in low rank: what the steps minimise */
+    double gap_share;          /* gap / |F| */
+    bool gap_exact;            /* by exact linear programming; else an upper bound from the potentials */
+    int n_starts;
+    struct fgw_start *starts; /* n_starts */
+    int n_trace;
+    double *trace; /* n_trace: F in low rank after each step at full resolution (unrounded), then after rounding and each polish step */
+    double radius; /* largest in use at the end */
+    double radius_share;  /* of the rows, that grew beyond the first radius */
+    double ring_share;    /* of the mass in the outermost ring at the end */
+    bool suggest_partial; /* mass still presses against the largest radius: sections overlap in part */
+    int64_t candidates;   /* pairs, all ranks, at full resolution */
+    int levels;
+    int steps;                                                           /* at full resolution */
+    int64_t iterations;                                                  /* of Sinkhorn at full resolution */
+    double marginal_error;                                               /* relative L1, of the plan before rounding */
+    double seconds_starts, seconds_levels, seconds_step, seconds_polish; /* seconds_step: mean of one step at full resolution */
+};
+void fgw_scalable_result_free(struct fgw_scalable_result *result);
+
+/* Collective over comm; options NULL: defaults. MONGE_BAD_DATA: weights, positions or dissimilarities that are not finite, masses
+ * that differ (1e-9 relative), and slices that cannot be matched within the largest radius. On error the result is empty. */
+status fgw_scalable_solve(MPI_Comm comm, const struct fgw_scalable_problem *problem, const struct fgw_scalable_options *options,
+                          struct fgw_scalable_result *result);
+
+#endif
