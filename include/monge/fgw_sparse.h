@@ -66,14 +66,14 @@ struct fgw_scalable_options {
     double inner_tol;       /* 1e-4: relative L1 error of the marginals of a step */
     int64_t inner_most;     /* 2000 iterations per step */
     int steps, level_steps; /* 50 at full resolution at most, 10 at the levels before */
-    double tol;             /* 1e-6: full-resolution steps end when F falls by less than tol |F| */
+    double tol;             /* 1e-4: full-resolution steps end when F falls by less than tol |F| (1e-5 where there is no polish) */
     int64_t coarse_spots;   /* 400: super-spots at the coarsest level at most */
     int rotations;          /* 12 spatial starts, each with and without reflection */
     int keep;               /* 2 best starts go on */
     enum fgw_polish polish;
-    int64_t polish_below;   /* 100000 spots */
-    int polish_steps;       /* 3 at most; fewer when the gap is below tol |F| */
-    int expression_matches; /* 0: so many columns of least dissimilarity per row join the candidates at the coarse levels */
+    int64_t polish_below; /* 100000 spots */
+    int polish_steps;     /* 3 at most */
+    double polish_tol;    /* 1e-6: they end when the gap is below polish_tol |F| */
 };
 struct fgw_scalable_options fgw_scalable_options_default(void);
 

@@ -7,7 +7,6 @@
 #ifndef MONGE_LANDMARK_DISTANCE_H
 #define MONGE_LANDMARK_DISTANCE_H
 
-#include <mpi.h>
 #include <stdint.h>
 
 #include "monge/error.h"
@@ -23,12 +22,9 @@ struct landmark_distance {
  * (ties: the lower index). Returns how many: fewer than count if no further point is distinct. Local. */
 int landmark_choose(int64_t n, const double *x, int count, int64_t *chosen);
 
-/* Local. At most `landmarks` of the points, at most `rank` eigenpairs (fewer if |w| falls below 1e-12 of the largest). */
+/* Local; the same bits from the same points. At most `landmarks` of the points, at most `rank` eigenpairs (fewer if |w| falls below 1e-12 of the largest). */
 status landmark_distance_new(struct landmark_distance *distance, int64_t n, const double *x, int landmarks, int rank);
 void landmark_distance_free(struct landmark_distance *distance);
-
-/* Collective: all ranks get the bits of rank 0 (eigenvectors may differ between machines). */
-status landmark_distance_share(struct landmark_distance *distance, MPI_Comm comm);
 
 /* factor [n x rank]: rows of U for n points. Local. */
 status landmark_distance_factor(const struct landmark_distance *distance, int64_t n, const double *x, double *factor);

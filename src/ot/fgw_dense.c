@@ -160,15 +160,6 @@ static status descend(struct descent *d, const struct fgw_options *options, stru
     }
 }
 
-/* Sums p and q: those of every vertex of a balanced problem. */
-static void full_marginals(struct fgw_state *vertex, const struct fgw_dense *dense)
-{
-    memcpy(vertex->r, dense->problem->p, (size_t)dense->a.n * sizeof(double));
-    memcpy(vertex->s, dense->problem->q, (size_t)dense->b.n * sizeof(double));
-    fgw_side_apply_squared(&dense->a, vertex->r, vertex->u);
-    fgw_side_apply_squared(&dense->b, vertex->s, vertex->v);
-}
-
 static void descent_free(struct descent *d)
 {
     fgw_linear_free(&d->linear);
@@ -205,7 +196,7 @@ static status descent_new(struct descent *d, const struct fgw_problem *problem, 
     if (s != MONGE_OK)
         descent_free(d);
     else if (balanced)
-        full_marginals(&d->vertex, &d->dense);
+        fgw_state_full_marginals(&d->vertex, &d->dense);
     return s;
 }
 
@@ -225,12 +216,7 @@ static status solve(const struct fgw_problem *problem, double mass, const struct
     if (s == MONGE_OK)
         s = descend(&d, options, result);
     if (s == MONGE_OK) {
-        if (d.dense.rank == 0) {
-            memcpy(result->f, d.linear.f, (size_t)problem->n * sizeof(double));
-            memcpy(result->g, d.linear.g, (size_t)problem->m * sizeof(double));
-        }
-        MPI_Bcast(result->f, (int)problem->n, MPI_DOUBLE, 0, problem->comm);
-        MPI_Bcast(result->g, (int)problem->m, MPI_DOUBLE, 0, problem->comm);
+        fgw_linear_potentials(&d.linear, &d.dense, result);
         result->value = d.now.value;
         s = fgw_state_plan(&d.now, &d.dense, 0.0, &result->plan);
     }

@@ -58,6 +58,8 @@ void fgw_state_free(struct fgw_state *state);
 status fgw_state_start(struct fgw_state *state, struct fgw_dense *dense, const struct transport_plan *plan, double mass);
 /* Marginals of the parts and what follows from them. */
 void fgw_state_marginals(struct fgw_state *state, const struct fgw_dense *dense);
+/* The same for sums p and q: every vertex of a balanced problem. */
+void fgw_state_full_marginals(struct fgw_state *state, const struct fgw_dense *dense);
 /* Collective. linear, gw and objective. */
 void fgw_state_value(struct fgw_state *state, struct fgw_dense *dense);
 /* Gradient of own rows x m. */
@@ -89,6 +91,8 @@ status fgw_linear_new(struct fgw_linear *linear, const struct fgw_dense *dense, 
 void fgw_linear_free(struct fgw_linear *linear);
 /* Collective. gradient: own rows x m. plan: on all ranks. */
 status fgw_linear_solve(struct fgw_linear *linear, const struct fgw_dense *dense, const double *gradient, struct transport_plan *plan);
+/* Collective. The potentials of the last solve, into f and g of a result. */
+void fgw_linear_potentials(const struct fgw_linear *linear, const struct fgw_dense *dense, struct fgw_result *result);
 
 /* Collective. Allocates trace (max_iter + 1), f, g. */
 status fgw_result_new(struct fgw_result *result, const struct fgw_dense *dense, int max_iter);

@@ -130,3 +130,13 @@ status fgw_linear_solve(struct fgw_linear *linear, const struct fgw_dense *dense
         transport_plan_free(plan);
     return s;
 }
+
+void fgw_linear_potentials(const struct fgw_linear *linear, const struct fgw_dense *dense, struct fgw_result *result)
+{
+    if (dense->rank == 0) {
+        memcpy(result->f, linear->f, (size_t)dense->a.n * sizeof(double));
+        memcpy(result->g, linear->g, (size_t)dense->b.n * sizeof(double));
+    }
+    MPI_Bcast(result->f, (int)dense->a.n, MPI_DOUBLE, 0, dense->problem->comm);
+    MPI_Bcast(result->g, (int)dense->b.n, MPI_DOUBLE, 0, dense->problem->comm);
+}

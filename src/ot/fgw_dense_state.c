@@ -45,6 +45,14 @@ void fgw_state_marginals(struct fgw_state *state, const struct fgw_dense *dense)
     fgw_side_apply_squared(&dense->b, state->s, state->v);
 }
 
+void fgw_state_full_marginals(struct fgw_state *state, const struct fgw_dense *dense)
+{
+    memcpy(state->r, dense->problem->p, (size_t)dense->a.n * sizeof(double));
+    memcpy(state->s, dense->problem->q, (size_t)dense->b.n * sizeof(double));
+    fgw_side_apply_squared(&dense->a, state->r, state->u);
+    fgw_side_apply_squared(&dense->b, state->s, state->v);
+}
+
 double fgw_state_dot(const struct fgw_state *state, struct fgw_dense *dense, const double *x)
 {
     int64_t m = dense->b.n;
@@ -145,6 +153,8 @@ status fgw_state_plan(const struct fgw_state *state, const struct fgw_dense *den
             }
         own.row_start[i + 1] = own_entries;
     }
+    for (int64_t i = dense->first + dense->count; s == MONGE_OK && i < n; i++)
+        own.row_start[i + 1] = own_entries;
     free(row);
     s = agree(problem->comm, s);
     if (s == MONGE_OK)

@@ -10,9 +10,8 @@
 #include "fgw_sparse_parts.h"
 #include "monge/agree.h"
 #include "monge/exact_sum.h"
-#include "monge/hilbert.h"
 
-enum { HILBERT_ORDER = 20, ROW_BLOCK = 64 };
+enum { ROW_BLOCK = 64 };
 static const double STEP_LIMIT = 60.0; /* largest growth exponent of a pair in one step */
 static const double DROP = 1e-10;      /* share of a spot's mass below which a pair is dropped */
 
@@ -30,45 +29,14 @@ status fgw_share(struct partition *rows, MPI_Comm comm, int64_t n)
     return s;
 }
 
-/* ---- columns along a Hilbert curve ---- */
-
-struct keyed {
-    uint64_t key;
-    int64_t index;
-};
-
-static int by_key(const void *a, const void *b)
-{
-    const struct keyed *x = a, *y = b;
-    if (x->key != y->key)
-        return x->key < y->key ? -1 : 1;
-    return (x->index > y->index) - (x->index < y->index);
-}
-
 static status order_columns(struct sparse_level *level, const struct level_input *input)
 {
-    int64_t m = input->m;
-    struct keyed *keyed = malloc(((size_t)m + 1) * sizeof *keyed);
-    if (!keyed)
-        return error_memory("the order of the columns", 16.0 * (double)m);
-    double least[2] = {INFINITY, INFINITY}, extent = DBL_MIN;
-    for (int64_t k = 0; k < 2 * m; k++)
-        least[k % 2] = fmin(least[k % 2], input->y[k]);
-    for (int64_t k = 0; k < 2 * m; k++)
-        extent = fmax(extent, input->y[k] - least[k % 2]);
-    double scale = (double)((1 << HILBERT_ORDER) - 1) / extent;
-    for (int64_t k = 0; k < m; k++)
-        keyed[k] = (struct keyed){hilbert_key(HILBERT_ORDER, (uint32_t)((input->y[2 * k] - least[0]) * scale),
-                                              (uint32_t)((input->y[2 * k + 1] - least[1]) * scale)),
-                                  k};
-    qsort(keyed, (size_t)m, sizeof *keyed, by_key);
-    for (int64_t k = 0; k < m; k++) {
-        level->column_order[k] = keyed[k].index;
-        level->q[k] = input->q[keyed[k].index];
-        memcpy(level->y + 2 * k, input->y + 2 * keyed[k].index, 2 * sizeof *level->y);
+    status s = hilbert_order(input->m, input->y, level->column_order);
+    for (int64_t k = 0; s == MONGE_OK && k < input->m; k++) {
+        level->q[k] = input->q[level->column_order[k]];
+        memcpy(level->y + 2 * k, input->y + 2 * level->column_order[k], 2 * sizeof *level->y);
     }
-    free(keyed);
-    return MONGE_OK;
+    return s;
 }
 
 /* ---- dissimilarities of the candidates ---- */

@@ -195,4 +195,40 @@ status sparse_level_gap_bound(struct sparse_level *level, double *gap);
 status plan_round(int64_t n, int64_t m, const int64_t *row_start, const int32_t *column, const double *p, const double *q, double *plan,
                   unsigned char *short_rows, struct plan_rounding *rounding);
 
+/* ---- fgw_pooling.c ---- */
+
+/* A slice at one resolution: spots, or super-spots of hexagonal bins. Owned. */
+struct pooled_slice {
+    int64_t n;
+    int32_t *group;   /* spots of the slice: super-spot of each; NULL at full resolution */
+    double *weight;   /* n: sums */
+    double *position; /* n x 2: weighted centroids */
+};
+/* Local. Bins of a hexagonal lattice of spacing `spacing` (0: every spot is its own), numbered along a Hilbert curve; empty ones do not
+ * count. */
+status pooled_slice_new(struct pooled_slice *pooled, int64_t n, const double *weight, const double *position, double spacing);
+void pooled_slice_free(struct pooled_slice *pooled);
+/* order [n]: points along a Hilbert curve of their own bounding box; equal places by index. */
+status hilbert_order(int64_t n, const double *position, int64_t *order);
+
+/* ---- fgw_multistart.c ---- */
+
+struct coarse_problem {
+    int64_t n, m;
+    const double *p, *q, *x, *y;
+    const double *M; /* n x m, the same on all ranks; NULL for alpha 1 */
+    double alpha;
+    int rotations, keep;
+};
+/* Collective. Solves from every start by the dense solver, start k on rank k modulo ranks; starts [*n_starts] owned by the caller; best
+ * [keep] on all ranks (*kept of them, by rising F, plans that differ), to be freed; best_start [keep]. */
+status fgw_multistart(MPI_Comm comm, const struct coarse_problem *problem, int *n_starts, struct fgw_start **starts, int *kept,
+                      struct transport_plan *best, int *best_start);
+
+/* ---- fgw_sparse_value.c ---- */
+
+/* Collective. GW of a plan given by rows (any ranges, marginals its own), distances exact: over all pairs of entries if there are at most
+ * `most`, else estimated from random pairs; error: standard error, 0 if all were summed. */
+status fgw_sparse_gw(const struct plan_rows *plan, const double *x, const double *y, double most, double *gw, double *error);
+
 #endif

@@ -8,11 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "monge/agree.h"
+#include "monge/symmetric_eigen.h"
 #include "monge/vector_math.h"
-
-void dsyev_(const char *job, const char *uplo, const int *n, double *a, const int *lda, double *w, double *work, const int *lwork,
-            int *info);
 
 static double distance_squared(const double *a, const double *b)
 {
@@ -70,21 +67,6 @@ int landmark_choose(int64_t n, const double *x, int count, int64_t *chosen)
     return taken;
 }
 
-/* Eigenpairs of the landmarks' own distances, by falling |w|; vectors in columns of `matrix`. */
-static status decompose(int count, const double *position, double *matrix, double *value)
-{
-    int info, room = 40 * count + 16;
-    double *work = malloc((size_t)room * sizeof *work);
-    if (!work)
-        return error_memory("landmark distances", 8.0 * room);
-    for (int a = 0; a < count; a++)
-        for (int b = 0; b < count; b++)
-            matrix[(size_t)a * (size_t)count + (size_t)b] = sqrt(distance_squared(position + 2 * a, position + 2 * b));
-    dsyev_("V", "L", &count, matrix, &count, value, work, &room, &info);
-    free(work);
-    return info == 0 ? MONGE_OK : error_set(MONGE_INTERNAL, "landmark distances: LAPACK's dsyev failed (info %d)", info);
-}
-
 /* order: eigenpairs by falling |w|, ties by index. */
 static int keep_largest(int count, const double *value, int rank, int *order)
 {
@@ -100,22 +82,24 @@ static int keep_largest(int count, const double *value, int rank, int *order)
     return kept;
 }
 
+/* Eigenpairs of the landmarks' own distances, those of largest |w|. */
 static status fill_basis(struct landmark_distance *d, int rank)
 {
     size_t count = (size_t)d->landmarks;
-    double *matrix = malloc((count * count + count) * sizeof *matrix);
+    double *matrix = malloc((2 * count * count + count) * sizeof *matrix);
     int *order = malloc((count + 1) * sizeof *order);
-    status s = matrix && order ? MONGE_OK : error_memory("landmark distances", 8.0 * (double)(count * count));
+    status s = matrix && order ? MONGE_OK : error_memory("landmark distances", 16.0 * (double)(count * count));
     if (s == MONGE_OK) {
-        double *value = matrix + count * count;
-        s = decompose(d->landmarks, d->position, matrix, value);
-        if (s == MONGE_OK) {
-            d->rank = keep_largest(d->landmarks, value, rank, order);
-            for (int c = 0; c < d->rank; c++) {
-                d->weight[c] = value[order[c]];
-                for (int l = 0; l < d->landmarks; l++)
-                    d->vector[l * d->rank + c] = matrix[(size_t)order[c] * count + (size_t)l] / d->weight[c];
-            }
+        double *vectors = matrix + count * count, *value = vectors + count * count;
+        for (size_t a = 0; a < count; a++)
+            for (size_t b = 0; b < count; b++)
+                matrix[a * count + b] = sqrt(distance_squared(d->position + 2 * a, d->position + 2 * b));
+        symmetric_eigen(d->landmarks, matrix, value, vectors);
+        d->rank = keep_largest(d->landmarks, value, rank, order);
+        for (int c = 0; c < d->rank; c++) {
+            d->weight[c] = value[order[c]];
+            for (size_t l = 0; l < count; l++)
+                d->vector[l * (size_t)d->rank + (size_t)c] = vectors[l * count + (size_t)order[c]] / d->weight[c];
         }
     }
     free(matrix);
@@ -153,30 +137,6 @@ void landmark_distance_free(struct landmark_distance *d)
     free(d->weight);
     free(d->vector);
     *d = (struct landmark_distance){0};
-}
-
-status landmark_distance_share(struct landmark_distance *d, MPI_Comm comm)
-{
-    int size[2] = {d->landmarks, d->rank};
-    MPI_Bcast(size, 2, MPI_INT, 0, comm);
-    status s = size[0] == d->landmarks ? MONGE_OK : error_set(MONGE_INTERNAL, "landmark distances: ranks were given different points");
-    s = agree(comm, s);
-    if (s != MONGE_OK)
-        return s;
-    double *vector = realloc(d->vector, (size_t)(size[0] * size[1] + 1) * sizeof *vector);
-    double *weight = vector ? realloc(d->weight, (size_t)(size[1] + 1) * sizeof *weight) : NULL;
-    if (vector)
-        d->vector = vector;
-    if (weight)
-        d->weight = weight;
-    s = agree(comm, weight ? MONGE_OK : error_memory("landmark distances", 8.0 * size[0] * size[1]));
-    if (s != MONGE_OK)
-        return s;
-    d->rank = size[1];
-    MPI_Bcast(d->position, 2 * d->landmarks, MPI_DOUBLE, 0, comm);
-    MPI_Bcast(d->weight, d->rank, MPI_DOUBLE, 0, comm);
-    MPI_Bcast(d->vector, d->landmarks * d->rank, MPI_DOUBLE, 0, comm);
-    return MONGE_OK;
 }
 
 status landmark_distance_factor(const struct landmark_distance *d, int64_t n, const double *x, double *factor)

@@ -1,0 +1,473 @@
+/* The scalable alignment from many coarse starts to the spots (see fgw_sparse.h): pooling, the coarsest level by the dense solver, level
+ * by level with the best starts, and what is reported of the plan. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "fgw_multilevel.h"
+#include "monge/agree.h"
+
+static const double PAIRS_AT_MOST = 1e10; /* of entries, summed for the exact GW: seconds */
+
+struct fgw_scalable_options fgw_scalable_options_default(void)
+{
+    return (struct fgw_scalable_options){.rank = 32,
+                                         .landmarks = 128,
+                                         .radius = 4.0,
+                                         .radius_most = 12.0,
+                                         .eps = NAN,
+                                         .inner_tol = 1e-4,
+                                         .inner_most = 2000,
+                                         .steps = 50,
+                                         .level_steps = 10,
+                                         .tol = 1e-4,
+                                         .coarse_spots = 400,
+                                         .rotations = 12,
+                                         .keep = 2,
+                                         .polish = FGW_POLISH_AUTO,
+                                         .polish_below = 100000,
+                                         .polish_steps = 3,
+                                         .polish_tol = 1e-6};
+}
+
+void fgw_scalable_result_free(struct fgw_scalable_result *r)
+{
+    partition_free(&r->rows);
+    free(r->row_start);
+    free(r->column);
+    free(r->mass);
+    free(r->f);
+    free(r->g);
+    free(r->starts);
+    free(r->trace);
+    *r = (struct fgw_scalable_result){0};
+}
+
+/* ---- what is asked ---- */
+
+static status check_slice(const char *name, int64_t n, const double *weight, const double *position, double *mass)
+{
+    if (n < 1 || n >= INT32_MAX)
+        return error_set(MONGE_BAD_DATA, "alignment: slice %s has %lld spots; there must be at least one and fewer than 2^31", name,
+                         (long long)n);
+    *mass = 0.0;
+    for (int64_t i = 0; i < n; i++) {
+        if (!(weight[i] >= 0.0 && weight[i] <= DBL_MAX))
+            return error_set(MONGE_BAD_DATA,
+                             "alignment: the weight of spot %lld of slice %s is %g; weights must be finite and not negative", (long long)i,
+                             name, weight[i]);
+        if (!isfinite(position[2 * i]) || !isfinite(position[2 * i + 1]))
+            return error_set(MONGE_BAD_DATA, "alignment: the position of spot %lld of slice %s is not finite", (long long)i, name);
+        *mass += weight[i];
+    }
+    return *mass > 0.0 ? MONGE_OK : error_set(MONGE_BAD_DATA, "alignment: all weights of slice %s are zero", name);
+}
+
+static status check_problem(const struct fgw_scalable_problem *p, const struct fgw_scalable_options *o)
+{
+    double of_a, of_b;
+    status s = check_slice("A", p->n, p->p, p->x, &of_a);
+    if (s == MONGE_OK)
+        s = check_slice("B", p->m, p->q, p->y, &of_b);
+    if (s != MONGE_OK)
+        return s;
+    if (!(fabs(of_a - of_b) <= 1e-9 * of_a))
+        return error_set(MONGE_BAD_DATA, "alignment: the weights of the slices add up to %.12g and %.12g; they must be equal", of_a, of_b);
+    if (!(p->alpha >= 0.0 && p->alpha <= 1.0))
+        return error_set(MONGE_USAGE, "alignment: alpha is %g; it must lie between 0 and 1", p->alpha);
+    if (p->alpha < 1.0 && !p->dissimilarity)
+        return error_set(MONGE_USAGE, "alignment: alpha below 1 needs dissimilarities");
+    bool sane = o->rank >= 1 && o->landmarks >= 1 && o->radius > 0.0 && o->radius_most >= o->radius && !(o->eps <= 0.0) &&
+                o->inner_tol > 0.0 && o->inner_most >= 1 && o->steps >= 1 && o->level_steps >= 1 && o->tol >= 0.0 && o->coarse_spots >= 1 &&
+                o->rotations >= 1 && o->keep >= 1 && o->polish_steps >= 0;
+    return sane ? MONGE_OK : error_set(MONGE_USAGE, "alignment: an option of the scalable solver is out of range");
+}
+
+/* ---- levels ---- */
+
+/* Both slices at full resolution and in bins of 2, 4, ... spacings, until neither has more super-spots than asked for; coarsest first. */
+static status make_levels(struct multilevel *m)
+{
+    const struct fgw_scalable_problem *p = m->problem;
+    struct pooled_slice a[MOST_LEVELS], b[MOST_LEVELS];
+    int count = 0;
+    status s = MONGE_OK;
+    while (s == MONGE_OK && count < MOST_LEVELS) {
+        double spacing = count == 0 ? 0.0 : ldexp(1.0, count);
+        s = pooled_slice_new(&a[count], p->n, p->p, p->x, spacing);
+        if (s != MONGE_OK)
+            break;
+        s = pooled_slice_new(&b[count], p->m, p->q, p->y, spacing);
+        if (s != MONGE_OK) {
+            pooled_slice_free(&a[count]);
+            break;
+        }
+        count++;
+        if (a[count - 1].n <= m->options->coarse_spots && b[count - 1].n <= m->options->coarse_spots)
+            break;
+    }
+    m->n_levels = count;
+    for (int l = 0; l < count; l++) {
+        m->a[l] = a[count - 1 - l];
+        m->b[l] = b[count - 1 - l];
+        m->spacing[l] = ldexp(1.0, count - 1 - l);
+    }
+    return s;
+}
+
+/* ---- the coarsest level ---- */
+
+/* M of all pairs of super-spots on all ranks: each asks for its rows. Collective. *M to be freed. */
+static status coarse_dissimilarity(const struct multilevel *m, double **M)
+{
+    const struct fgw_scalable_problem *p = m->problem;
+    const struct pooled_slice *a = &m->a[0], *b = &m->b[0];
+    struct partition rows = {0};
+    int64_t *columns = malloc(((size_t)b->n + 1) * sizeof *columns);
+    *M = malloc(((size_t)a->n * (size_t)b->n + 1) * sizeof **M);
+    status s = columns && *M ? fgw_share(&rows, m->comm, a->n) : error_memory("coarse dissimilarities", 8.0 * (double)a->n * (double)b->n);
+    s = agree(m->comm, s);
+    if (s == MONGE_OK) {
+        for (int64_t k = 0; k < b->n; k++)
+            columns[k] = k;
+        const struct fgw_level level = {.number = 0,
+                                        .full = a->group == NULL,
+                                        .n = a->n,
+                                        .m = b->n,
+                                        .row_first = rows.first,
+                                        .row_count = rows.n_own,
+                                        .group_a = a->group,
+                                        .group_b = b->group,
+                                        .n_columns = b->n,
+                                        .columns = columns};
+        s = p->begin ? p->begin(p->context, &level) : MONGE_OK;
+        for (int64_t i = rows.first; s == MONGE_OK && i < rows.first + rows.n_own; i++)
+            s = p->dissimilarity(p->context, i, b->n, columns, *M + i * b->n);
+        s = agree(m->comm, s);
+    }
+    for (int r = 0; s == MONGE_OK && r < rows.size; r++) {
+        int64_t first = rows.block_start[rows.rank_block[r]], end = rows.block_start[rows.rank_block[r + 1]];
+        MPI_Bcast(*M + first * b->n, (int)((end - first) * b->n), MPI_DOUBLE, r, m->comm);
+    }
+    free(columns);
+    partition_free(&rows);
+    return s;
+}
+
+static status first_stage(const struct multilevel *m, struct transport_plan *plan, double objective, struct stage *stage)
+{
+    struct procrustes fit;
+    const struct plan_rows rows = {MPI_COMM_SELF, 0, plan->n, plan->row_start, plan->column, plan->value};
+    *stage = (struct stage){.objective = objective};
+    status s = procrustes_fit(&rows, m->a[0].position, m->b[0].position, true, &fit);
+    if (s == MONGE_OK) {
+        stage->map = fit.map;
+        stage->plan = *plan;
+        *plan = (struct transport_plan){0};
+    }
+    return s;
+}
+
+/* The best starts as stages [keep]. Collective. */
+static status start_stages(const struct multilevel *m, struct fgw_scalable_result *r, int *kept, struct stage *stages, int *best_start)
+{
+    const struct fgw_scalable_problem *p = m->problem;
+    int keep = m->options->keep;
+    struct transport_plan *best = calloc((size_t)keep, sizeof *best);
+    double *M = NULL;
+    status s = agree(m->comm, best ? MONGE_OK : error_memory("the starts", 48.0 * keep));
+    if (s == MONGE_OK && p->alpha < 1.0)
+        s = coarse_dissimilarity(m, &M);
+    if (s == MONGE_OK) {
+        const struct coarse_problem coarse = {.n = m->a[0].n,
+                                              .m = m->b[0].n,
+                                              .p = m->a[0].weight,
+                                              .q = m->b[0].weight,
+                                              .x = m->a[0].position,
+                                              .y = m->b[0].position,
+                                              .M = M,
+                                              .alpha = p->alpha,
+                                              .rotations = m->options->rotations,
+                                              .keep = keep};
+        s = fgw_multistart(m->comm, &coarse, &r->n_starts, &r->starts, kept, best, best_start);
+    }
+    for (int k = 0; s == MONGE_OK && k < *kept; k++)
+        s = first_stage(m, &best[k], r->starts[best_start[k]].objective, &stages[k]);
+    s = agree(m->comm, s);
+    for (int k = 0; best && k < keep; k++)
+        transport_plan_free(&best[k]);
+    free(best);
+    free(M);
+    return s;
+}
+
+/* ---- level by level ---- */
+
+/* All kept stages through one level but the last; the best goes on alone. */
+static status pass_level(const struct multilevel *m, int number, int *kept, struct stage *stages, const int *best_start,
+                         struct fgw_scalable_result *r)
+{
+    int best = 0;
+    status s = MONGE_OK;
+    for (int k = 0; s == MONGE_OK && k < *kept; k++) {
+        struct level_run run;
+        struct stage next = {0};
+        s = level_run_new(&run, m, number, &stages[k]);
+        if (s == MONGE_OK)
+            s = level_run_solve(&run, &stages[k]);
+        if (s == MONGE_OK)
+            s = level_run_stage(&run, &stages[k], &next);
+        level_run_free(&run);
+        stage_free(&stages[k]);
+        stages[k] = next;
+        if (*kept > 1)
+            r->starts[best_start[k]].refined = next.objective;
+        best = next.objective < stages[best].objective ? k : best;
+    }
+    for (int k = 0; k < *kept && s == MONGE_OK; k++)
+        if (k != best)
+            stage_free(&stages[k]);
+    if (best != 0 && s == MONGE_OK) {
+        stages[0] = stages[best];
+        stages[best] = (struct stage){0};
+    }
+    *kept = s == MONGE_OK ? 1 : *kept;
+    return s;
+}
+
+static bool wants_polish(const struct multilevel *m)
+{
+    int64_t spots = m->problem->n > m->problem->m ? m->problem->n : m->problem->m;
+    return m->options->polish == FGW_POLISH_ALWAYS || (m->options->polish == FGW_POLISH_AUTO && spots < m->options->polish_below);
+}
+
+/* Full resolution: steps, rounding, polish or bound of the gap. Collective. */
+static status finish_run(struct level_run *run, const struct stage *above, double *gap, double *seconds)
+{
+    const struct multilevel *m = run->solve;
+    struct gathered gathered = {0};
+    int taken;
+    status s = level_run_solve(run, above);
+    double began = MPI_Wtime();
+    if (s != MONGE_OK)
+        return s;
+    run->trace[run->n_trace++] = run->level.objective;
+    if (!wants_polish(m))
+        return sparse_level_gap_bound(&run->level, gap);
+    s = gathered_new(&gathered, &run->level);
+    if (s == MONGE_OK)
+        s = sparse_level_polish(&run->level, &gathered, m->options->polish_steps, m->options->polish_tol, run->trace + run->n_trace, &taken,
+                                gap);
+    gathered_free(&gathered);
+    run->n_trace += s == MONGE_OK ? taken : 0;
+    *seconds = MPI_Wtime() - began;
+    return s;
+}
+
+/* ---- the result ---- */
+
+struct numbered {
+    int64_t column;
+    double mass;
+};
+
+static int by_column(const void *a, const void *b)
+{
+    const struct numbered *x = a, *y = b;
+    return (x->column > y->column) - (x->column < y->column);
+}
+
+static status take_rows(const struct sparse_level *level, struct fgw_scalable_result *r)
+{
+    const struct kernel_lines *lines = &level->pattern.by_rows;
+    int64_t entries = 0, kept = 0;
+    for (int64_t k = 0; k < lines->start[lines->n]; k++)
+        entries += level->alive_plan[k] > 0.0;
+    r->row_start = calloc((size_t)lines->n + 1, sizeof *r->row_start);
+    r->column = malloc(((size_t)entries + 1) * sizeof *r->column);
+    r->mass = malloc(((size_t)entries + 1) * sizeof *r->mass);
+    struct numbered *row = malloc(((size_t)entries + 1) * sizeof *row);
+    status s = r->row_start && r->column && r->mass && row ? MONGE_OK : error_memory("the plan", 32.0 * (double)entries);
+    for (int64_t i = 0; s == MONGE_OK && i < lines->n; i++) {
+        size_t count = 0;
+        for (int64_t k = lines->start[i]; k < lines->start[i + 1]; k++)
+            if (level->alive_plan[k] > 0.0)
+                row[count++] = (struct numbered){level->column_order[level->allowed.column[level->alive[k]]], level->alive_plan[k]};
+        qsort(row, count, sizeof *row, by_column);
+        for (size_t k = 0; k < count; k++) {
+            r->column[kept] = row[k].column;
+            r->mass[kept++] = row[k].mass;
+        }
+        r->row_start[i + 1] = kept;
+    }
+    free(row);
+    return s;
+}
+
+static void gather_field(const struct partition *sites, const double *own, double *whole)
+{
+    for (int r = 0; r < sites->size; r++) {
+        int64_t first = sites->block_start[sites->rank_block[r]], end = sites->block_start[sites->rank_block[r + 1]];
+        if (r == sites->rank)
+            memcpy(whole + first, own, (size_t)(end - first) * sizeof *own);
+        if (sites->size > 1)
+            MPI_Bcast(whole + first, (int)(end - first), MPI_DOUBLE, r, sites->comm);
+    }
+}
+
+static status take_potentials(const struct sparse_level *level, struct fgw_scalable_result *r)
+{
+    double *ordered = malloc(((size_t)level->m + 1) * sizeof *ordered);
+    r->f = malloc(((size_t)level->n + 1) * sizeof *r->f);
+    r->g = malloc(((size_t)level->m + 1) * sizeof *r->g);
+    status s =
+        agree(level->rows.comm, ordered && r->f && r->g ? MONGE_OK : error_memory("potentials", 16.0 * (double)(level->n + level->m)));
+    if (s == MONGE_OK) {
+        gather_field(&level->rows, level->f, r->f);
+        gather_field(&level->columns, level->g, ordered);
+        for (int64_t k = 0; k < level->m; k++)
+            r->g[level->column_order[k]] = ordered[k];
+    }
+    free(ordered);
+    return s;
+}
+
+static status take_transform(const struct multilevel *m, struct fgw_scalable_result *r)
+{
+    struct procrustes fit;
+    const struct plan_rows rows = {m->comm, r->rows.first, r->rows.n_own, r->row_start, r->column, r->mass};
+    status s = procrustes_fit(&rows, m->problem->x, m->problem->y, true, &fit);
+    if (s == MONGE_OK)
+        s = fgw_sparse_gw(&rows, m->problem->x, m->problem->y, PAIRS_AT_MOST, &r->value.gw, &r->value_error);
+    if (s != MONGE_OK)
+        return s;
+    memcpy(r->transform.rotation, fit.rotation, sizeof fit.rotation);
+    for (int c = 0; c < 2; c++)
+        r->transform.shift[c] = fit.map.m[c][2];
+    r->transform.angle = fit.angle;
+    r->transform.det = fit.det;
+    return MONGE_OK;
+}
+
+/* Everything that is told of the best run. Collective. */
+static status take_result(struct level_run *run, double gap, struct fgw_scalable_result *r)
+{
+    const struct multilevel *m = run->solve;
+    struct sparse_level *level = &run->level;
+    int64_t wide = 0;
+    status s = partition_new(&r->rows, m->comm, level->rows.n_blocks, level->rows.block_start);
+    if (s == MONGE_OK)
+        s = take_rows(level, r);
+    s = agree(m->comm, s);
+    if (s == MONGE_OK)
+        s = take_potentials(level, r);
+    if (s == MONGE_OK)
+        s = take_transform(m, r);
+    if (s != MONGE_OK)
+        return s;
+    r->value.linear = level->linear;
+    r->value.objective = (1.0 - level->alpha) * level->linear + level->alpha * r->value.gw;
+    r->value.gap = gap;
+    r->gap_share = gap / fmax(fabs(r->value.objective), DBL_MIN);
+    r->gap_exact = wants_polish(m);
+    r->objective_low_rank = level->objective;
+    r->trace = run->trace;
+    r->n_trace = run->n_trace;
+    run->trace = NULL;
+    for (int64_t i = 0; i < level->n; i++) {
+        r->radius = fmax(r->radius, run->radius[i]);
+        wide += run->radius[i] > m->options->radius * m->spacing[run->number];
+    }
+    r->radius_share = (double)wide / (double)level->n;
+    r->ring_share = run->ring_share;
+    r->suggest_partial = run->pressed;
+    r->candidates = level->allowed.row_start[level->rows.n_own];
+    MPI_Allreduce(MPI_IN_PLACE, &r->candidates, 1, MPI_INT64_T, MPI_SUM, m->comm);
+    r->steps = run->steps_taken;
+    r->iterations = run->iterations;
+    r->marginal_error = run->marginal_error;
+    r->seconds_step = run->seconds / (run->steps_taken > 0 ? run->steps_taken : 1);
+    return MONGE_OK;
+}
+
+static void drop_run(struct level_run *run)
+{
+    if (run)
+        level_run_free(run);
+    free(run);
+}
+
+/* The kept stages at full resolution; the best run makes the result. */
+static status last_level(const struct multilevel *m, int kept, struct stage *stages, const int *best_start, struct fgw_scalable_result *r)
+{
+    struct level_run *best = NULL;
+    double best_gap = NAN;
+    status s = MONGE_OK;
+    for (int k = 0; s == MONGE_OK && k < kept; k++) {
+        struct level_run *run = calloc(1, sizeof *run);
+        double gap = NAN, seconds = 0.0;
+        s = agree(m->comm, run ? MONGE_OK : error_memory("a level", (double)sizeof *run));
+        if (s == MONGE_OK)
+            s = level_run_new(run, m, m->n_levels - 1, &stages[k]);
+        if (s == MONGE_OK)
+            s = finish_run(run, &stages[k], &gap, &seconds);
+        r->seconds_polish += seconds;
+        if (kept > 1 && s == MONGE_OK)
+            r->starts[best_start[k]].refined = run->level.objective;
+        if (s == MONGE_OK && (!best || run->level.objective < best->level.objective)) {
+            struct level_run *worse = best;
+            best = run;
+            run = worse;
+            best_gap = gap;
+        }
+        drop_run(run);
+    }
+    if (s == MONGE_OK)
+        s = take_result(best, best_gap, r);
+    drop_run(best);
+    return s;
+}
+
+static status solve(struct multilevel *m, struct stage *stages, int *best_start, struct fgw_scalable_result *r)
+{
+    int kept = 0;
+    double began = MPI_Wtime();
+    status s = start_stages(m, r, &kept, stages, best_start);
+    r->seconds_starts = MPI_Wtime() - began;
+    for (int l = 1; s == MONGE_OK && l < m->n_levels - 1; l++)
+        s = pass_level(m, l, &kept, stages, best_start, r);
+    r->levels = m->n_levels;
+    r->seconds_levels = MPI_Wtime() - began - r->seconds_starts;
+    if (s == MONGE_OK)
+        s = last_level(m, kept, stages, best_start, r);
+    return s;
+}
+
+status fgw_scalable_solve(MPI_Comm comm, const struct fgw_scalable_problem *problem, const struct fgw_scalable_options *options,
+                          struct fgw_scalable_result *r)
+{
+    struct fgw_scalable_options defaults = fgw_scalable_options_default();
+    struct multilevel m = {.comm = comm, .problem = problem, .options = options ? options : &defaults};
+    *r = (struct fgw_scalable_result){0};
+    status s = check_problem(problem, m.options);
+    size_t keep = m.options->keep > 0 ? (size_t)m.options->keep : 1;
+    struct stage *stages = calloc(keep, sizeof *stages);
+    int *best_start = calloc(keep, sizeof *best_start);
+    if (s == MONGE_OK && !(stages && best_start))
+        s = error_memory("the starts", 128.0 * (double)keep);
+    if (s == MONGE_OK)
+        s = make_levels(&m);
+    s = agree(comm, s);
+    if (s == MONGE_OK)
+        s = solve(&m, stages, best_start, r);
+    for (int l = 0; l < m.n_levels; l++) {
+        pooled_slice_free(&m.a[l]);
+        pooled_slice_free(&m.b[l]);
+    }
+    for (size_t k = 0; stages && k < keep; k++)
+        stage_free(&stages[k]);
+    free(stages);
+    free(best_start);
+    if (s != MONGE_OK)
+        fgw_scalable_result_free(r);
+    return s;
+}

@@ -1,0 +1,56 @@
+/* Private to fgw_level_run.c and fgw_multilevel.c: the walk from the coarsest level to the spots. */
+#ifndef OT_FGW_MULTILEVEL_H
+#define OT_FGW_MULTILEVEL_H
+
+#include "fgw_sparse_parts.h"
+
+enum { MOST_LEVELS = 24, MOST_ROUNDS = 7 };
+
+struct multilevel {
+    MPI_Comm comm;
+    const struct fgw_scalable_problem *problem;
+    const struct fgw_scalable_options *options;
+    int n_levels;                                       /* 0 is the coarsest, n_levels - 1 the spots */
+    struct pooled_slice a[MOST_LEVELS], b[MOST_LEVELS]; /* by level */
+    double spacing[MOST_LEVELS];
+};
+
+/* What one start knows after a level. */
+struct stage {
+    struct plane_map map;       /* places of B into A's frame */
+    struct transport_plan plan; /* whole, on all ranks; super-spots of the level in their own numbers */
+    double objective;
+};
+void stage_free(struct stage *stage);
+
+/* One start at one level. */
+struct level_run {
+    const struct multilevel *solve;
+    int number;
+    bool full;
+    struct level_input input;
+    struct sparse_level level;
+    struct landmark_distance distance;
+    double *moved, *centre, *radius; /* m x 2, n x 2, n: replicated */
+    int64_t *parent_a, *parent_b;    /* super-spots of the coarser level */
+    double eps;                      /* of the first step; NAN: not measured yet */
+    int steps;                       /* at most */
+    double tol;
+    double ring_share;
+    bool pressed;          /* mass still presses against the widest radius */
+    double marginal_error; /* before rounding */
+    int n_trace;
+    double *trace;
+    int steps_taken;
+    int64_t iterations;
+    double seconds;
+};
+/* Local but for the landmarks. above: the stage of the coarser level, or of this one if it is the coarsest. Collective. */
+status level_run_new(struct level_run *run, const struct multilevel *solve, int number, const struct stage *above);
+void level_run_free(struct level_run *run);
+/* Collective. Proximal steps with as many changes of the candidates as it takes; at full resolution the plan is then rounded. */
+status level_run_solve(struct level_run *run, const struct stage *above);
+/* Collective. What is known after a level, for the next one. */
+status level_run_stage(const struct level_run *run, const struct stage *above, struct stage *next);
+
+#endif
