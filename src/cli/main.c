@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "monge/blas_kernels.h"
 #include "monge/guard.h"
 #include "monge/log.h"
 #include "monge/pipeline.h"
@@ -77,6 +78,7 @@ static status run_verb(MPI_Comm comm, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    blas_use_fast_kernels(argv);
     MPI_Init(&argc, &argv);
     if (!getenv("OPENBLAS_NUM_THREADS")) /* ranks are the parallelism */
         openblas_set_num_threads(1);

@@ -149,4 +149,4 @@ static status align_run(struct section *section, const void *values)
     return fault;
 }
 
-const struct step step_align = {.options = &align_options, .run = align_run, .least_inputs = 2, .most_inputs = 1000};
+const struct step step_align = {.options = &align_options, .run = align_run};

@@ -1,6 +1,7 @@
 /* What a plan is worth: the rigid motion it stands for, how far matched spots lie apart after it, whether labels and true partners agree.
  * Then the stack: every section by the product of the motions of the pairs before it. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -152,7 +153,7 @@ status align_judge(const struct alignment *al, struct align_pair *pair)
     if (!fault)
         fault = procrustes_fit(&rows, a->position, b->position, al->options->allow_reflection, &pair->fit);
     if (!fault) {
-        procrustes_apply(pair->fit.map, b->n, b->position, moved);
+        procrustes_apply(&pair->fit.map, b->n, b->position, moved);
         fault = stacking_residual(&rows, a->position, moved, spacing_of(al, pair->a), &pair->residual);
     }
     free(moved);
@@ -169,13 +170,11 @@ status align_judge(const struct alignment *al, struct align_pair *pair)
 
 void align_stack(struct alignment *al)
 {
-    static const double identity[3][3] = {{1.0, 0.0, 0.0}, {0.0, 1.0, 0.0}, {0.0, 0.0, 1.0}};
-    memcpy(al->map[0], identity, sizeof identity);
+    static const struct plane_map identity = {{{1.0, 0.0, 0.0}, {0.0, 1.0, 0.0}, {0.0, 0.0, 1.0}}};
+    al->map[0] = identity;
     for (int k = 0; k < al->n_pairs; k++) {
         const struct align_pair *pair = &al->pairs[k];
-        if (al->options->mode == ALIGN_CENTER)
-            memcpy(al->map[pair->b], pair->fit.map, sizeof pair->fit.map);
-        else
-            procrustes_compose((const double(*)[3])al->map[pair->a], pair->fit.map, al->map[pair->b]);
+        bool center = al->options->mode == ALIGN_CENTER;
+        al->map[pair->b] = center ? pair->fit.map : procrustes_compose(&al->map[pair->a], &pair->fit.map);
     }
 }

@@ -13,6 +13,7 @@
 #include "monge/agree.h"
 #include "monge/log.h"
 #include "monge/overlap.h"
+#include "monge/transport_simplex.h"
 
 enum { DENSE_AUTO = 1500, DENSE_MOST = 20000 }; /* spots */
 

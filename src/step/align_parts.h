@@ -77,7 +77,7 @@ struct alignment {
     struct align_pair *pairs;
     struct align_center center;
     struct align_embedding embedding;
-    double (*map)[3][3]; /* n_slices: obsm/spatial divided by the unit -> the common frame, likewise */
+    struct plane_map *map; /* n_slices: obsm/spatial divided by the unit -> the common frame, likewise */
 };
 
 /* Genes with counts enough in all of the slices, then spots with counts enough in these genes; positions and weights. Collective. */

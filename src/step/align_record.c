@@ -26,7 +26,7 @@ static status record_places(struct alignment *al)
         while (site >= section->parts[k].first_site + section->parts[k].n_sites)
             k++;
         const double place[2] = {section->spatial_x[site] / al->unit, section->spatial_y[site] / al->unit};
-        procrustes_apply((const double(*)[3])al->map[k], 1, place, places + 2 * i);
+        procrustes_apply(&al->map[k], 1, place, places + 2 * i);
         places[2 * i] *= al->unit;
         places[2 * i + 1] *= al->unit;
     }
@@ -140,17 +140,16 @@ static void record_starts(struct recorder *r, const struct align_pair *pair)
     free(figure);
 }
 
-static void record_map(struct recorder *r, const char *prefix, const char *name, const double map[3][3], double unit)
+static void record_map(struct recorder *r, const char *prefix, const char *name, const struct plane_map *map, double unit)
 {
     char path[128];
     static const int64_t three[2] = {3, 3};
-    double scaled[3][3];
-    memcpy(scaled, map, sizeof scaled);
-    scaled[0][2] *= unit;
-    scaled[1][2] *= unit;
+    struct plane_map scaled = *map;
+    scaled.m[0][2] *= unit;
+    scaled.m[1][2] *= unit;
     snprintf(path, sizeof path, "%s%s", prefix, name);
     if (!r->fault)
-        r->fault = section_add_uns_array(r->section, path, 2, three, &scaled[0][0]);
+        r->fault = section_add_uns_array(r->section, path, 2, three, &scaled.m[0][0]);
 }
 
 static status record_pair(struct alignment *al, int k)
@@ -173,7 +172,7 @@ static status record_pair(struct alignment *al, int k)
     recorder_real(&r, "gw", pair->value.gw);
     recorder_real(&r, "gap", pair->value.gap);
     recorder_integer(&r, "iterations", pair->iterations);
-    record_map(&r, prefix, "transform", pair->fit.map, al->unit);
+    record_map(&r, prefix, "transform", &pair->fit.map, al->unit);
     recorder_real(&r, "angle_degrees", pair->fit.angle * 180.0 / M_PI);
     recorder_real(&r, "determinant", pair->fit.det);
     recorder_real(&r, "residual_rotation", pair->fit.residual_proper);
@@ -255,7 +254,7 @@ status align_record(struct alignment *al)
     for (int k = 0; k < al->n_slices; k++) {
         char name[64];
         snprintf(name, sizeof name, "transforms/section_%d", k);
-        record_map(&r, UNS, name, (const double(*)[3])al->map[k], al->unit);
+        record_map(&r, UNS, name, &al->map[k], al->unit);
     }
     recorder_options(&r, &align_options, al->options);
     recorder_warnings(&r);
