@@ -30,6 +30,10 @@ status section_read_stack(struct section *section, MPI_Comm comm, int n, const c
  * themselves are not read. Errors as those of section_read that concern them. */
 status section_size_read(struct section_size *size, const char *path, const struct read_options *options);
 
+/* Local. What a section is called after its path (malloc'd): the last name without .h5ad, .h5, .csv or .gz; the folder above instead of
+ * `outs` and of Space Ranger's matrix in it. "data/a.h5ad": "a", "sample1/outs/": "sample1". */
+char *section_name(const char *path);
+
 /* Local. The files that a section's content depends on, each with size and time of change, as text (malloc'd): the same text, the
  * same section. NULL with MONGE_NO_INPUT if there is none. */
 char *section_identity(const char *path);

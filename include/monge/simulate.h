@@ -32,6 +32,11 @@ struct simulate_options {
     int capture_region; /* enum simulate_region */
     double capture_smooth;
     double gene_noise;
+    char *slice_of; /* NULL: a section of its own; else a second slice of that file (simulate_slice.h), and only the members below serve */
+    double rotate, shift_x, shift_y;
+    int64_t bends;
+    double bend, bend_width, jitter, drop, pseudocount;
+    bool snap;
 };
 extern const struct option_table simulate_options; /* of struct simulate_options */
 

@@ -144,7 +144,7 @@ static status read_heads(struct stack *stack, const char *const *paths)
     bool enough = stack->inputs && stack->labels && stack->part_name;
     for (int k = 0; k < n && enough; k++) {
         input_start(&stack->inputs[k], paths[k]);
-        enough = (stack->part_name[k] = stack_part_name(paths[k])) != NULL;
+        enough = (stack->part_name[k] = section_name(paths[k])) != NULL;
     }
     status s = enough ? names_make_unique(n, stack->part_name) : error_memory("the list of sections", 1e4 * n);
     s = agree(stack->comm, s);

@@ -178,6 +178,9 @@ static const char *const stage_items[] = {
 status correct_stage_done(struct correction *c, enum correct_stage stage)
 {
     c->stage = stage;
+    if (c->journal.recalled > 0)
+        log_info("of %lld results on the way, %lld were known from before", (long long)(c->journal.recalled + c->journal.noted),
+                 (long long)c->journal.recalled);
     if (!checkpoint_holds(c->section->checkpoint, stage_items[stage + 1])) {
         status fault = open_journal(c);
         if (fault)

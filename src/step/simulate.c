@@ -11,6 +11,8 @@
 
 #include "monge/agree.h"
 #include "monge/log.h"
+#include "monge/section_io.h"
+#include "monge/simulate_slice.h"
 #include "simulate_parts.h"
 
 static const char *const lattices[] = {"hex", "square", NULL};
@@ -50,6 +52,20 @@ static const struct option options[] = {
     {"capture-smooth", OPTION_REAL, AT(capture_smooth), "0", 0, 500, NULL, "pitches", "Smoothing width of the capture noise; 0: white."},
     {"gene-noise", OPTION_REAL, AT(gene_noise), "0", 0, 1e6, NULL, NULL,
      "Gamma shape of capture noise of every gene at every spot; 0: none."},
+    {"slice-of", OPTION_TEXT, AT(slice_of), NULL, 0, 0, NULL, NULL,
+     "A second slice of this section instead of a new one; of the other options only seed and those below serve."},
+    {"rotate", OPTION_REAL, AT(rotate), "0", -360, 360, NULL, "degrees", "Second slice: rotation about its centroid."},
+    {"shift-x", OPTION_REAL, AT(shift_x), "0", -1e6, 1e6, NULL, "spacings", "Second slice: translation along x."},
+    {"shift-y", OPTION_REAL, AT(shift_y), "0", -1e6, 1e6, NULL, "spacings", "Second slice: translation along y."},
+    {"bends", OPTION_INTEGER, AT(bends), "4", 0, 1000, NULL, NULL, "Second slice: number of smooth bumps of displacement."},
+    {"bend", OPTION_REAL, AT(bend), "0", 0, 1000, NULL, "spacings", "Second slice: displacement at the top of a bump."},
+    {"bend-width", OPTION_REAL, AT(bend_width), NULL, 0.5, 1e6, NULL, "spacings",
+     "Second slice: width of a bump; a fifth of the slice if not given, at least twice the bend."},
+    {"jitter", OPTION_REAL, AT(jitter), "0", 0, 100, NULL, "spacings", "Second slice: noise of each coordinate (standard deviation)."},
+    {"drop", OPTION_REAL, AT(drop), "0", 0, 0.99, NULL, NULL, "Second slice: share of spots left out."},
+    {"pseudocount", OPTION_REAL, AT(pseudocount), "0", 0, 1000, NULL, NULL,
+     "Second slice: added to every count before counts are drawn anew."},
+    {"snap", OPTION_BOOL, AT(snap), "false", 0, 0, NULL, NULL, "Second slice: move spots to a square lattice, one spot a place."},
 };
 #undef AT
 const struct option_table simulate_options = {
@@ -244,6 +260,20 @@ static status add_genes(struct section *section, const struct simulate_options *
     return done;
 }
 
+/* the options in use, for provenance */
+static status add_options(struct section *section, const struct simulate_options *o)
+{
+    status done = MONGE_OK;
+    for (int i = 0; i < simulate_options.n_options && done == MONGE_OK; i++) {
+        char path[96];
+        snprintf(path, sizeof path, "monge/simulate/options/%s", options[i].name);
+        char *text = options_text(&simulate_options, o, i);
+        done = text ? section_add_uns_text(section, path, text) : error_code();
+        free(text);
+    }
+    return done;
+}
+
 static status add_summary(struct section *section, const struct simulate_options *o, const struct sim_tissue *tissue)
 {
     int64_t molecules[2] = {0, 0}; /* all, outside tissue: whole numbers, so the sum has no order */
@@ -269,19 +299,40 @@ static status add_summary(struct section *section, const struct simulate_options
         done = section_add_uns_real(section, "monge/simulate/outside_share", outside);
     if (done == MONGE_OK)
         done = section_add_uns_text(section, "monge/simulate/kinds", "0 marker, 1 gradient, 2 foci, 3 housekeeping");
-    for (int i = 0; i < simulate_options.n_options && done == MONGE_OK; i++) {
-        char path[96];
-        snprintf(path, sizeof path, "monge/simulate/options/%s", options[i].name);
-        char *text = options_text(&simulate_options, o, i);
-        done = text ? section_add_uns_text(section, path, text) : error_code();
-        free(text);
-    }
+    return done == MONGE_OK ? add_options(section, o) : done;
+}
+
+static const struct read_options read_as_is = {.holes = HOLES_OMIT, .need_spatial = true};
+
+static status second_slice(struct section *section, MPI_Comm comm, const struct simulate_options *o)
+{
+    struct section from = {0};
+    status done = section_read(&from, comm, o->slice_of, &read_as_is);
+    if (done != MONGE_OK)
+        return done;
+    const struct simulate_slice_options slice = {.seed = (uint64_t)o->seed,
+                                                 .rotate = o->rotate,
+                                                 .shift_x = o->shift_x,
+                                                 .shift_y = o->shift_y,
+                                                 .bends = o->bends,
+                                                 .bend = o->bend,
+                                                 .bend_width = o->bend_width,
+                                                 .jitter = o->jitter,
+                                                 .drop = o->drop,
+                                                 .snap = o->snap,
+                                                 .pseudocount = o->pseudocount};
+    done = simulate_slice(section, &from, &slice);
+    section_free(&from);
+    if (done == MONGE_OK && (done = agree(comm, add_options(section, o))) != MONGE_OK)
+        section_free(section);
     return done;
 }
 
 status simulate_section(struct section *section, MPI_Comm comm, const void *given)
 {
     const struct simulate_options *o = given;
+    if (o->slice_of)
+        return second_slice(section, comm, o);
     struct sim_tissue tissue = {0};
     *section = (struct section){.comm = comm};
     status done = check(o);
@@ -312,6 +363,9 @@ status simulate_section(struct section *section, MPI_Comm comm, const void *give
 struct section_size simulate_size(const void *given)
 {
     const struct simulate_options *o = given;
+    struct section_size size;
+    if (o->slice_of && section_size_read(&size, o->slice_of, &read_as_is) == MONGE_OK)
+        return size;
     int64_t n_sites = o->rows * o->cols;
     return (struct section_size){n_sites, o->genes, n_sites, n_sites * o->genes / 2};
 }

@@ -10,7 +10,7 @@
 #include "monge/rng.h"
 #include "support/suite.h"
 
-#define FGW_SMALL golden_path("align/fgw_small.h5")
+#define FGW_SMALL golden_path("align_fgw_small.h5")
 
 struct fgw_case {
     struct fgw_problem problem;

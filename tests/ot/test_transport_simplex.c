@@ -52,7 +52,7 @@ static double prove(const struct pairs *c, const double *p, const double *q, con
                     const double *g)
 {
     double *rows = malloc((size_t)c->n * sizeof *rows), *columns = malloc((size_t)c->m * sizeof *columns);
-    double *dense = calloc((size_t)c->m, sizeof *dense), *cost_row = malloc((size_t)c->m * sizeof *cost_row);
+    double *cost_row = malloc((size_t)c->m * sizeof *cost_row);
     double infeasible = 0.0, slack = 0.0, primal = 0.0, dual = 0.0, off = 0.0, largest = 1.0;
     must(transport_plan_check(plan));
     transport_plan_row_sums(plan, rows);
@@ -84,7 +84,6 @@ static double prove(const struct pairs *c, const double *p, const double *q, con
     assert_true(transport_plan_entries(plan) <= c->n + c->m - 1);
     free(rows);
     free(columns);
-    free(dense);
     free(cost_row);
     return primal;
 }
