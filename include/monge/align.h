@@ -12,6 +12,7 @@
 enum { ALIGN_PAIRWISE, ALIGN_CENTER, ALIGN_PARTIAL };
 enum { ALIGN_KL, ALIGN_GKL, ALIGN_EUCLIDEAN, ALIGN_PCA, ALIGN_GLMPCA };
 enum { ALIGN_SOLVER_AUTO, ALIGN_SOLVER_DENSE, ALIGN_SOLVER_SCALABLE };
+enum { ALIGN_COMPAT_NONE, ALIGN_COMPAT_DIFFBIO };
 enum { ALIGN_START_SEARCH, ALIGN_START_UNIFORM, ALIGN_START_SPATIAL };
 
 struct align_options {
@@ -30,6 +31,7 @@ struct align_options {
     int64_t center; /* section whose spots the centre has */
     int64_t center_rank, center_rounds;
     char *labels, *truth; /* obs columns */
+    int compat;           /* another program's operator instead, for comparison (cli/verb_align.c) */
     int64_t seed;
 };
 

@@ -23,6 +23,7 @@
 
 static const char *const modes[] = {"pairwise", "center", "partial", NULL}, *const solvers[] = {"auto", "dense", "scalable", NULL};
 static const char *const dissimilarities[] = {"kl", "gkl", "euclidean", "pca", "glmpca", NULL};
+static const char *const compats[] = {"none", "diffbio", NULL};
 static const char *const starts[] = {"search", "uniform", "spatial", NULL}, *const polishes[] = {"auto", "yes", "no", NULL};
 
 static const struct option options[] = {
@@ -59,6 +60,8 @@ static const struct option options[] = {
     OPTION("labels", OPTION_TEXT, labels, NULL, 0, 0, NULL, NULL, "column of obs whose agreement is scored"),
     OPTION("truth", OPTION_TEXT, truth, NULL, 0, 0, NULL, NULL,
            "column of obs with the true partner: the row of the spot in the section before"),
+    OPTION("compat", OPTION_CHOICE, compat, "none", 0, 0, compats, NULL,
+           "diffbio: print the published table of that operator for two small slices, or its example file; nothing is written"),
     OPTION("seed", OPTION_INTEGER, seed, "1", 0, 0, NULL, NULL, "seed of all random numbers"),
 };
 
@@ -130,6 +133,8 @@ static status align_pairs(struct alignment *al)
 static status align_run(struct section *section, const void *values)
 {
     struct alignment al = {.section = section, .options = values};
+    if (al.options->compat != ALIGN_COMPAT_NONE)
+        return error_set(MONGE_USAGE, "align: --compat prints a table on the command line; it is no step of a job");
     phase_begin("slices");
     status fault = align_take_slices(&al);
     if (!fault)
@@ -149,4 +154,4 @@ static status align_run(struct section *section, const void *values)
     return fault;
 }
 
-const struct step step_align = {.options = &align_options, .run = align_run};
+const struct step step_align = {.options = &align_options, .run = align_run, .least_inputs = 2, .most_inputs = 1000};

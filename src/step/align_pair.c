@@ -250,14 +250,6 @@ static status solve_dense(const struct alignment *al, struct align_cost *cost, s
 
 /* ---- partial ---- */
 
-enum { OVERLAPS = 20 };
-
-/* .99, .95, .90, ..., .05 */
-static double overlap_at(int k)
-{
-    return k == 0 ? 0.99 : 1.0 - 0.05 * k;
-}
-
 /* A plan of mass `mass` along the same paths as another. */
 static status rescaled(const struct transport_plan *plan, double mass, struct transport_plan *start)
 {
@@ -281,34 +273,53 @@ static status solve_mass(const struct alignment *al, const struct fgw_problem *p
     return fault;
 }
 
+/* How patchy the spots are to which a plan gives mass, on both slices. */
+static status patchiness(const struct align_slice *a, const struct align_slice *b, const struct transport_plan *plan, double share[2])
+{
+    uint8_t *mapped = calloc((size_t)(a->n + b->n) + 1, 1);
+    if (!mapped)
+        return error_memory("mapped spots", (double)(a->n + b->n));
+    for (int64_t i = 0; i < plan->n; i++)
+        for (int64_t e = plan->row_start[i]; e < plan->row_start[i + 1]; e++)
+            if (plan->value[e] > 0.0)
+                mapped[i] = mapped[a->n + plan->column[e]] = 1;
+    status fault = overlap_inconsistency(a->n, a->position, mapped, &share[0]);
+    if (!fault)
+        fault = overlap_inconsistency(b->n, b->position, mapped + a->n, &share[1]);
+    free(mapped);
+    return fault;
+}
+
 /* Solves at every overlap, each from the plan of the one before, and takes the one that PASTE2's rule picks. */
 static status choose_overlap(const struct alignment *al, const struct fgw_problem *problem, struct align_pair *pair)
 {
     const struct align_slice *a = &al->slices[pair->a], *b = &al->slices[pair->b];
-    double overlap[OVERLAPS], inconsistency[2][OVERLAPS];
+    double share[2][OVERLAP_FRACTIONS];
     struct transport_plan last = {0};
     status fault = agree(problem->comm, transport_plan_copy(&last, &pair->plan));
     struct progress progress;
-    progress_start(&progress, "overlap", OVERLAPS);
-    for (int k = 0; k < OVERLAPS && !fault; k++) {
+    progress_start(&progress, "overlap", OVERLAP_FRACTIONS);
+    for (int k = 0; k < OVERLAP_FRACTIONS && !fault; k++) {
         struct fgw_result result;
-        overlap[k] = overlap_at(k);
-        fault = solve_mass(al, problem, overlap[k], &last, &result);
+        double both[2] = {0.0, 0.0};
+        fault = solve_mass(al, problem, overlap_fractions[k], &last, &result);
         if (fault)
             break;
         transport_plan_free(&last);
         last = result.plan;
         result.plan = (struct transport_plan){0};
         fgw_result_free(&result);
-        fault = agree(problem->comm, overlap_inconsistency(&last, a->position, b->position, &inconsistency[0][k], &inconsistency[1][k]));
+        fault = agree(problem->comm, patchiness(a, b, &last, both));
+        share[0][k] = both[0];
+        share[1][k] = both[1];
         progress_update(&progress, k + 1);
     }
     progress_finish(&progress);
     transport_plan_free(&last);
-    if (!fault)
-        pair->overlap = overlap_choose(OVERLAPS, overlap, inconsistency[0], inconsistency[1]);
-    if (!fault)
+    if (!fault) {
+        pair->overlap = overlap_choose(OVERLAP_FRACTIONS, overlap_fractions, share[0], share[1]);
         log_info("%s on %s: overlap %.2f chosen", b->name, a->name, pair->overlap);
+    }
     return fault;
 }
 

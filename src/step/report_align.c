@@ -145,7 +145,7 @@ static status add_stack(struct text *text, const struct stack_page *page)
         category_colour((int)page->section[i], rgb + 3 * i);
     struct point_scene scene = {.n = page->n, .x = x, .y = y, .rgb = rgb, .radius = 0.4 * page->unit, .opacity = 0.55};
     report_heading(text, "stack", "The stacked sections");
-    text_add(text, "<div class=\"pair\"><figure>");
+    text_add(text, "<div class=\"row\"><figure>");
     split(page->after, page->n, x, y);
     status done = add_points(text, &scene, "sections in the common frame");
     text_add(text, "<figcaption>Aligned: <code>obsm/spatial_aligned</code></figcaption></figure>\n<figure>");
@@ -171,12 +171,11 @@ static status add_mass(struct text *text, const struct stack_page *page)
     struct point_scene scene = {.n = page->n, .x = x, .y = y, .rgb = rgb, .radius = 0.4 * page->unit, .opacity = 0.8};
     report_heading(text, "mass", "Transported mass");
     text_add(text, "<p>Share of its weight with which each spot is matched, mean over the pairs it takes part in: 1 everywhere when whole "
-                   "sections are aligned, 0 for spots that were left out or lie outside the overlap.</p>\n<figure>");
+                   "sections are aligned, 0 for spots that were left out or lie outside the overlap.</p>\n<div class=\"row\"><figure>");
     status done = add_points(text, &scene, "share of mass transported");
-    text_add(
-        text,
-        "<figcaption>0 <i class=\"bar\" style=\"display:inline-block;width:8em;height:.7em;background:%s\"></i> 1</figcaption></figure>\n",
-        colour_gradient(COLOURS_SEQUENTIAL));
+    text_add(text,
+             "<div class=\"bar\" style=\"background:%s\"></div><div class=\"ticks\"><span>0</span><span>1</span></div></figure></div>\n",
+             colour_gradient(COLOURS_SEQUENTIAL));
     free(x);
     return done;
 }
@@ -389,9 +388,11 @@ static status add_pairs(struct text *text, const struct stack_page *page)
         html_add(text, name_of(page, k, "section_a"));
         text_add(text, "</h3>\n");
         if (stored_plan_read(&plan, page, k)) {
+            text_add(text, "<div class=\"row\">");
             status done = add_matches(text, page, k, &plan);
             if (done == MONGE_OK)
                 done = add_heat(text, &plan);
+            text_add(text, "</div>\n");
             stored_plan_free(&plan);
             if (done != MONGE_OK)
                 return done;
