@@ -73,6 +73,9 @@ int slide_offsets(const struct slide *slide, int row_parity, double radius, int3
  * positions, all sites within 1.6 pitches (at most 12, nearest first). Returns their number; neighbours [12]. */
 int slide_neighbours(const struct slide *slide, int64_t site, int64_t *neighbours);
 
+/* pair: two of n positions that are equal, the earlier first; -1: all differ. Only memory can fail. */
+status slide_same_place(int64_t n, const double *x, const double *y, int64_t pair[2]);
+
 /* The median distance from a position to the nearest other one (of an even number: the mean of the middle two), for n >= 2 finite
  * positions. Only memory can fail. */
 status slide_spacing(int64_t n, const double *x, const double *y, double *spacing);

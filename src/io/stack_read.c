@@ -71,35 +71,13 @@ static status read_labels(struct input *input, struct obs_columns *labels)
     return s;
 }
 
-struct place {
-    double x, y;
-    int64_t spot;
-};
-
-static int compare_places(const void *a, const void *b)
-{
-    const struct place *p = a, *q = b;
-    if (p->x != q->x)
-        return p->x < q->x ? -1 : 1;
-    if (p->y != q->y)
-        return p->y < q->y ? -1 : 1;
-    return (p->spot > q->spot) - (p->spot < q->spot);
-}
-
 static status check_distinct(const struct input *input)
 {
-    struct place *places = malloc((size_t)input->n_spots * sizeof *places);
-    if (!places)
-        return error_memory("positions", 24.0 * (double)input->n_spots);
-    for (int64_t i = 0; i < input->n_spots; i++)
-        places[i] = (struct place){input->x[i], input->y[i], i};
-    qsort(places, (size_t)input->n_spots, sizeof *places, compare_places);
-    status s = MONGE_OK;
-    for (int64_t i = 1; i < input->n_spots && s == MONGE_OK; i++)
-        if (places[i].x == places[i - 1].x && places[i].y == places[i - 1].y)
-            s = error_set(MONGE_BAD_DATA, "%s: the spots '%s' and '%s' have the same position (%g, %g); every spot needs its own place",
-                          input->source, input->spot_name[places[i - 1].spot], input->spot_name[places[i].spot], places[i].x, places[i].y);
-    free(places);
+    int64_t pair[2];
+    status s = slide_same_place(input->n_spots, input->x, input->y, pair);
+    if (s == MONGE_OK && pair[0] >= 0)
+        s = error_set(MONGE_BAD_DATA, "%s: the spots '%s' and '%s' have the same position (%g, %g); every spot needs its own place",
+                      input->source, input->spot_name[pair[0]], input->spot_name[pair[1]], input->x[pair[0]], input->y[pair[0]]);
     return s;
 }
 
