@@ -357,6 +357,10 @@ status align_solve_pair(const struct alignment *al, struct align_pair *pair, con
     bool near = pair->plan.n > 0;
     struct align_cost *cost = NULL;
     struct transport_plan start = {0};
+    if (o->dissimilarity == ALIGN_GKL && !dense)
+        return error_set(MONGE_USAGE,
+                         "align: gkl is scaled by its largest value over all pairs of spots, which the scalable solver does not see; "
+                         "choose --dissimilarity kl or --solver dense");
     status fault = agree(al->section->comm, align_cost_new(&cost, al, pair->a, pair->b, center));
     if (!fault && o->start == ALIGN_START_SPATIAL && !near)
         fault = agree(al->section->comm, spatial_start(&al->slices[pair->a], &al->slices[pair->b], &start));
