@@ -28,6 +28,7 @@ struct correct_options {
     double radius;
     struct option_reals kernel_dictionary;
     int64_t selection_genes;
+    int64_t calibration_sites;
     int mean_layer;
     int precision;
     char *grid; /* "GxS" */

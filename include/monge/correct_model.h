@@ -20,7 +20,8 @@ struct kernel_fit {
     double radius; /* rho_max, pitches */
 };
 /* Collective over sites->comm. total: own sites. Profile likelihood with 20 Richardson-Lucy steps per evaluation, Nelder-Mead, at most
- * 200 evaluations, bounds of the spec; done with and without the one-ring on both sides of the tissue boundary. */
+ * 200 evaluations, bounds of the spec; done with and without the one-ring on both sides of the tissue boundary. Sites of slide->margin are
+ * sources but do not count in the likelihood. */
 status kernel_fit_run(struct kernel_fit *fit, const struct slide *slide, const struct partition *sites, const double *total);
 /* The same; every value of the likelihood is an entry of the journal (NULL: none), recalled or noted. */
 status kernel_fit_journaled(struct kernel_fit *fit, const struct slide *slide, const struct partition *sites, const double *total,

@@ -14,7 +14,8 @@ struct read_options {
 };
 
 /* path: .h5ad file, outs/ folder, 10x .h5 with spatial/ beside it, or NAME.csv (spots x genes, with header and spot names) with NAME_coor.csv
- * (x,y, without header) beside it. Refuses, naming file, dataset and row or entry: not HDF5,
+ * (x,y, without header) beside it. A file to which a stack was
+ * written (uns/monge/stack and obs/section) is read as that stack. Refuses, naming file, dataset and row or entry: not HDF5,
  * truncated, wrong encoding-type, indptr/indices out of order or range, negative, fractional or NaN counts, duplicate
  * names, missing or wrong-typed in_tissue or positions. */
 status section_read(struct section *section, MPI_Comm comm, const char *path, const struct read_options *options);

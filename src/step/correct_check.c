@@ -173,7 +173,8 @@ static status fold_new(struct fold *fold, const struct correct_setting *setting,
     for (size_t i = 0; i < n; i++) {
         int64_t site = columns->sites.first + (int64_t)i, across, down;
         block_of(&map, setting->slide, site, &across, &down);
-        fold->is_held[i] = setting->slide->kind[site] == SITE_BACKGROUND && (across + down) % 2 == colour;
+        fold->is_held[i] =
+            setting->slide->kind[site] == SITE_BACKGROUND && slide_scored(setting->slide, site) && (across + down) % 2 == colour;
         fold->e[i] = fold->is_held[i] ? 0.0 : e[i];
     }
     for (size_t g = 0; g < genes; g++)

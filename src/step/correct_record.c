@@ -374,6 +374,7 @@ status correct_record(struct correction *c)
     recorder_real(&r, "returned_before", returned_before);
     recorder_real(&r, "returned_after", 1.0);
     recorder_real(&r, "umis_returned", sums[1] - sums[0]);
+    correct_window_record(&r, &c->window);
     record_kernel(&r, c);
     record_background(&r, c);
     record_capture(&r, &c->capture);

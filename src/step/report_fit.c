@@ -177,11 +177,30 @@ static void background_figure(struct text *page, const struct report_data *data)
     free(after);
 }
 
+/* Where the numbers were found, if not on the whole slide. */
+static void calibration_note(struct text *page, const struct report_data *data)
+{
+    char *where = record_text(&data->record, REPORT_RECORD "calibration/where");
+    if (where) {
+        text_add(page, "<p>The kernel and the choices below were found on a part of this large slide, the calibration window (");
+        html_add(page, where);
+        text_add(page,
+                 "): %s of %s spots, %s %% of them tissue, %s UMIs. Spots within %s pitches of a side where it was cut are not scored. "
+                 "Molecules that land anywhere come from the whole slide: their share is carried over by molecules per spot, so "
+                 "&beta; as used may differ a little from the two fits.</p>\n",
+                 shown_count(report_real(data, "calibration/spots")), shown_count(report_real(data, "calibration/spots_of_slide")),
+                 shown("%.0f", 100.0 * report_real(data, "calibration/tissue_share")),
+                 shown_count(report_real(data, "calibration/molecules")), shown("%.0f", report_real(data, "calibration/margin")));
+    }
+    free(where);
+}
+
 void report_kernel(struct text *page, const struct report_data *data)
 {
     if (!record_has(&data->record, REPORT_RECORD "kernel") && !record_has(&data->record, REPORT_RECORD "background"))
         return;
     report_heading(page, "kernel", "The kernel, and the background it is seen in");
+    calibration_note(page, data);
     text_add(page, "<div class=\"row\">\n");
     kernel_figure(page, data);
     background_figure(page, data);
