@@ -2,7 +2,7 @@
  *
  *     F(T) = (1 - alpha) <M, T> + alpha sum_ijkl (|x_i - x_j| - |y_k - y_l|)^2 T_ik T_jl        over plans with marginals p, q
  *
- * Slices are pooled into at most `coarse_spots` super-spots; there many starts are refined by the dense solver, one per rank at a time.
+ * Larger slices are pooled (coarse_spots); there many starts are refined by the dense solver, one per rank at a time.
  * Then level by level the resolution doubles: mass may go to spots within a radius of where the level before sent the neighbourhood;
  * KL-proximal steps T <- Sinkhorn(T exp(-grad F / eps)) (Xu et al. 2019) with distances in low rank (landmark_distance.h), so that the
  * geometry costs one rank x rank matrix per step (Scetbon et al. 2022 for the factorisation). At full resolution the plan is rounded to
@@ -66,8 +66,8 @@ struct fgw_scalable_options {
     double inner_tol;       /* 1e-4: relative L1 error of the marginals of a step */
     int64_t inner_most;     /* 2000 iterations per step */
     int steps, level_steps; /* 50 at full resolution at most, 10 at the levels before */
-    double tol;             /* 1e-4: full-resolution steps end when F falls by less than tol |F| (1e-5 where there is no polish) */
-    int64_t coarse_spots;   /* 400: super-spots at the coarsest level at most */
+    double tol;             /* 1e-4: steps end when F falls by less than tol |F|; ten times that where finer levels or a polish follow */
+    int64_t coarse_spots;   /* 300: larger slices are pooled, to at most half as many super-spots at the coarsest level */
     int rotations;          /* 12 spatial starts, each with and without reflection */
     int keep;               /* 2 best starts go on */
     enum fgw_polish polish;

@@ -35,14 +35,19 @@ status job_parse(struct job *job, const char *path, const char *text, size_t len
 status job_parse_manifest(struct job *job, const char *text);
 void job_free(struct job *job);
 
+/* How many outputs the job makes one after the other, and what is read for output i: one input, or the stack; none if the first step makes the
+ * section. The texts stay the job's. Not for an atlas. */
+int job_outputs(const struct job *job);
+struct option_texts job_inputs(const struct job *job, int i);
+
 /* Where the result of input i goes (malloc'd): `output`, or output/NAME.h5ad when there are several inputs or output ends in '/'. NAME
  * is the input's last name without .h5ad or .h5 (that of the folder above for a folder `outs`). */
 char *job_output(const struct job *job, int i);
 
-/* A job file (malloc'd text) that makes this one output again, with every parameter in use, defaults included. input NULL: none. */
-char *job_echo(const struct job *job, const char *input, const char *output);
+/* A job file (malloc'd text) that makes this one output again, with every parameter in use, defaults included. inputs: as job_inputs. */
+char *job_echo(const struct job *job, const struct option_texts *inputs, const char *output);
 
 /* Local. Writes it to OUTPUT.job.yaml. */
-status job_write_echo(const struct job *job, const char *input, const char *output);
+status job_write_echo(const struct job *job, const struct option_texts *inputs, const char *output);
 
 #endif

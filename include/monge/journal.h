@@ -22,7 +22,7 @@ struct journal {
     double *word; /* n: each entry's length, then its values; owned */
     int64_t n, capacity;
     int64_t at;                          /* first word that was not recalled yet; n: all were */
-    int64_t recalled, noted;             /* entries, since the run began */
+    int64_t recalled, noted;             /* entries, since it was cleared */
     status (*after_note)(void *context); /* NULL, or called collectively when an entry was noted (safe points) */
     void *context;
 };

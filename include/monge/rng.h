@@ -22,7 +22,8 @@ enum rng_stream {
     RNG_GLM_PCA_GENE,
     RNG_SIMULATE_SLICE,
     RNG_SIMULATE_SLICE_SPOT,
-    RNG_ALIGN_PAIRS
+    RNG_ALIGN_PAIRS,
+    RNG_NN_WEIGHT
 };
 
 /* The four words of the block (seed, stream, a, b): key = seed (2 words); counter = (low a, low b, high a << 16 ^ high b, stream). */

@@ -7,7 +7,8 @@
 struct run_options {
     char *manifest;            /* jobs only: the table of an atlas' sections, */
     char *output_folder;       /* and where it is written */
-    struct option_texts input; /* jobs only: one path or several */
+    struct option_texts input; /* jobs only: one path, or several that are processed in turn; */
+    struct option_texts stack; /* or several that are one section */
     char *layer;               /* NULL: X */
     int holes;                 /* enum holes */
     double checkpoint_every;   /* seconds; 0: on a signal only */

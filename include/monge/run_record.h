@@ -8,7 +8,8 @@
 struct run_record {
     MPI_Comm comm; /* as pipeline_run was called; nothing is owned */
     const struct run_options *run;
-    const char *input, *output;
+    const struct option_texts *inputs;
+    const char *output;
     const struct pipeline_step *steps;
     int n_steps;
     struct run_log log; /* open on rank 0 only */
@@ -24,9 +25,9 @@ void run_record_input(struct run_record *record, const struct section *section);
  * ranks together. After an error ranks may stand anywhere: rank 0 alone writes. */
 status run_record_close(struct run_record *record, status done);
 
-/* Collective over section->comm. Adds to uns/monge/run: version, input, counts, warnings, peak_memory_bytes [ranks], and phases/: name,
+/* Collective over section->comm. Adds to uns/monge/run: version, input (a list if there are several), counts, warnings, peak_memory_bytes [ranks], and phases/: name,
  * seconds [ranks][phases], and of every quantity of phase_record.h [phases][3], least, mean and most over ranks. The phases are those
  * so far: writing the file itself cannot be among them (it is in the log). */
-status run_record_to_section(struct section *section, const char *input);
+status run_record_to_section(struct section *section, const struct option_texts *inputs);
 
 #endif

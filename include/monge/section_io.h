@@ -14,7 +14,8 @@ struct read_options {
 };
 
 /* path: .h5ad file, outs/ folder, 10x .h5 with spatial/ beside it, or NAME.csv (spots x genes, with header and spot names) with NAME_coor.csv
- * (x,y, without header) beside it. Refuses, naming file, dataset and row or entry: not HDF5,
+ * (x,y, without header) beside it. A file to which a stack was
+ * written (uns/monge/stack and obs/section) is read as that stack. Refuses, naming file, dataset and row or entry: not HDF5,
  * truncated, wrong encoding-type, indptr/indices out of order or range, negative, fractional or NaN counts, duplicate
  * names, missing or wrong-typed in_tissue or positions. */
 status section_read(struct section *section, MPI_Comm comm, const char *path, const struct read_options *options);
@@ -29,6 +30,10 @@ status section_read_stack(struct section *section, MPI_Comm comm, int n, const c
 /* Local (one rank; no parallel I/O). The size of the section at `path`, from names, positions and the length of the counts; the counts
  * themselves are not read. Errors as those of section_read that concern them. */
 status section_size_read(struct section_size *size, const char *path, const struct read_options *options);
+
+/* Local. What a section is called after its path (malloc'd): the last name without .h5ad, .h5, .csv or .gz; the folder above instead of
+ * `outs` and of Space Ranger's matrix in it. "data/a.h5ad": "a", "sample1/outs/": "sample1". */
+char *section_name(const char *path);
 
 /* Local. The files that a section's content depends on, each with size and time of change, as text (malloc'd): the same text, the
  * same section. NULL with MONGE_NO_INPUT if there is none. */

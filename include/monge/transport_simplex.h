@@ -41,6 +41,9 @@ status transport_simplex_sparse(int64_t n, int64_t m, const int64_t *row_start, 
 /* A sequence of dense problems of equal weights and changing costs: each solve starts from the tree of the one before. */
 struct transport_simplex;
 status transport_simplex_new(struct transport_simplex **simplex, int64_t n, int64_t m, const double *p, const double *q);
+/* The same on listed pairs (transport_simplex_sparse); row_start, column and the start potentials of the first solve (or NULL) are borrowed. */
+status transport_simplex_new_sparse(struct transport_simplex **simplex, int64_t n, int64_t m, const int64_t *row_start,
+                                    const int64_t *column, const double *p, const double *q, const double *start_f, const double *start_g);
 status transport_simplex_solve(struct transport_simplex *simplex, const double *cost, struct transport_plan *plan, double *f, double *g,
                                struct transport_simplex_result *result);
 void transport_simplex_free(struct transport_simplex *simplex);

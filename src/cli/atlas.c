@@ -218,10 +218,11 @@ static status run_section(const struct job *job, struct job_section *section, st
 {
     struct run_options options = section->options; /* borrows: nothing of it is freed */
     options.quiet = job->options.quiet;
-    status done = pipeline_run(group->comm, &options, section->input, section->output, section->steps, job->n_steps);
+    const struct option_texts input = {section->input ? 1 : 0, &section->input};
+    status done = pipeline_run(group->comm, &options, &input, section->output, section->steps, job->n_steps);
     if (done == MONGE_OK && group->rank == 0) {
         struct job one = {.path = job->path, .options = options, .n_steps = job->n_steps, .steps = section->steps};
-        done = job_write_echo(&one, section->input, section->output);
+        done = job_write_echo(&one, &input, section->output);
     }
     return guard_agree(&group->guard, done);
 }

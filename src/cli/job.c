@@ -4,7 +4,6 @@
 #include "monge/job.h"
 
 #include <errno.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 
 #include "job_parts.h"
 #include "monge/agree.h"
+#include "monge/section_io.h"
 #include "monge/text.h"
 
 status job_refuse(const struct reading *reading, const yaml_node_t *node, const char *message)
@@ -228,6 +228,39 @@ static status unknown_key(struct reading *reading, const yaml_node_t *key)
     return job_refuse(reading, key, message);
 }
 
+/* The key of that name, or root. */
+static const yaml_node_t *find_key(struct reading *reading, const yaml_node_t *root, const char *name)
+{
+    for (yaml_node_pair_t *pair = root->data.mapping.pairs.start; pair < root->data.mapping.pairs.top; pair++)
+        if (text_same_name(job_scalar(job_node(reading, pair->key)), name))
+            return job_node(reading, pair->key);
+    return root;
+}
+
+/* One kind of input, as many as the steps take. */
+static status check_inputs(struct reading *reading, const struct job *job, const yaml_node_t *root)
+{
+    const struct run_options *options = &job->options;
+    const yaml_node_t *stack = find_key(reading, root, "stack");
+    bool creates = job->steps[0].verb->create != NULL;
+    char where[4200];
+    if (!creates && options->input.n == 0 && options->stack.n == 0)
+        return job_refuse(reading, root, "the job has no 'input'");
+    if (creates && options->input.n > 0)
+        return job_refuse(reading, root, "the first step makes the section, so the job can have no 'input'");
+    if (creates && options->stack.n > 0)
+        return job_refuse(reading, stack, "the first step makes the section, so the job can have no 'stack'");
+    if (options->input.n && options->stack.n)
+        return job_refuse(
+            reading, stack,
+            "the job has an 'input' and a 'stack'; 'input' processes its sections in turn, 'stack' takes them as one: keep one");
+    if (options->stack.n && options->output[0] && options->output[strlen(options->output) - 1] == '/')
+        return job_refuse(reading, find_key(reading, root, "output"), "a stack is written to one file; give its name, not a folder");
+    const yaml_node_t *key = options->stack.n ? stack : find_key(reading, root, "input");
+    snprintf(where, sizeof where, "%.4000s line %zu", reading->path, key->start_mark.line + 1);
+    return pipeline_check_inputs(job->steps, job->n_steps, options->stack.n ? options->stack.n : options->input.n ? 1 : 0, where);
+}
+
 static status check_whole(struct reading *reading, const struct job *job, const yaml_node_t *root, const yaml_node_t *sections)
 {
     if (!job->steps)
@@ -238,12 +271,7 @@ static status check_whole(struct reading *reading, const struct job *job, const 
         return job_refuse(reading, root, "'output-folder' is for a job with 'manifest' or 'sections'; write 'output' instead");
     if (!job->options.output)
         return job_refuse(reading, root, "the job has no 'output'");
-    bool creates = job->steps[0].verb->create != NULL;
-    if (!creates && job->options.input.n == 0)
-        return job_refuse(reading, root, "the job has no 'input'");
-    if (creates && job->options.input.n > 0)
-        return job_refuse(reading, root, "the first step makes the section, so the job can have no 'input'");
-    return MONGE_OK;
+    return check_inputs(reading, job, root);
 }
 
 static status read_root(struct reading *reading, struct job *job)
@@ -410,15 +438,15 @@ status job_read(struct job *job, MPI_Comm comm, const char *path, const struct p
 
 /* ---- names of outputs ---- */
 
-const char *job_section_name(char *path)
+int job_outputs(const struct job *job)
 {
-    char *name = basename(path); /* POSIX: cuts trailing slashes first */
-    if (!strcmp(name, "outs") && name != path)
-        name = basename(dirname(path));
-    char *suffix = strrchr(name, '.');
-    if (suffix && (!strcmp(suffix, ".h5ad") || !strcmp(suffix, ".h5")))
-        *suffix = '\0';
-    return name;
+    return job->options.input.n ? job->options.input.n : 1;
+}
+
+struct option_texts job_inputs(const struct job *job, int i)
+{
+    const struct option_texts *input = &job->options.input;
+    return input->n ? (struct option_texts){1, input->values + i} : job->options.stack;
 }
 
 char *job_output(const struct job *job, int i)
@@ -427,12 +455,12 @@ char *job_output(const struct job *job, int i)
     bool ends_in_slash = output[strlen(output) - 1] == '/';
     if (job->options.input.n == 0 || (job->options.input.n == 1 && !ends_in_slash))
         return text_copy(output);
-    char *path = text_copy(job->options.input.values[i]);
-    if (!path)
+    char *name = section_name(job->options.input.values[i]);
+    if (!name)
         return NULL;
     struct text text = {0};
-    text_add(&text, "%s%s%s.h5ad", output, ends_in_slash ? "" : "/", job_section_name(path));
-    free(path);
+    text_add(&text, "%s%s%s.h5ad", output, ends_in_slash ? "" : "/", name);
+    free(name);
     return text_take(&text);
 }
 
@@ -487,18 +515,23 @@ static status echo_options(struct text *text, const struct option_table *table, 
     return MONGE_OK;
 }
 
-char *job_echo(const struct job *job, const char *input, const char *output)
+char *job_echo(const struct job *job, const struct option_texts *inputs, const char *output)
 {
     struct text text = {0};
     text_add(&text, "# Every parameter in use, defaults included, of the run that made the file named below as output.\n");
     text_add(&text, "# monge %s; to make it again: monge run THIS_FILE\n", MONGE_VERSION);
     struct run_options one = job->options; /* borrows: nothing of it is freed */
-    one.input = (struct option_texts){input ? 1 : 0, (char **)&input};
+    bool stacked = inputs->n > 1 || job->options.stack.n;
+    int input = options_find(&options_job, stacked ? "stack" : "input"), first = options_find(&options_job, "layer");
+    one.input = one.stack = *inputs;
     one.output = (char *)output;
-    struct option_table keys = options_job; /* without the two that only an atlas has */
-    keys.options += 2;
-    keys.n_options -= 2;
-    status done = echo_options(&text, &keys, &one, 0);
+    text_add(&text, "%s: ", options_job.options[input].name);
+    status done = echo_value(&text, &options_job, &one, input);
+    struct option_table keys = options_job; /* without those that only an atlas has, and the other kind of input */
+    keys.options += first;
+    keys.n_options -= first;
+    if (done == MONGE_OK)
+        done = echo_options(&text, &keys, &one, 0);
     text_add(&text, "steps:\n");
     for (int i = 0; i < job->n_steps && done == MONGE_OK; i++) {
         const struct option_table *table = verb_options(job->steps[i].verb);
@@ -511,11 +544,11 @@ char *job_echo(const struct job *job, const char *input, const char *output)
     return NULL;
 }
 
-status job_write_echo(const struct job *job, const char *input, const char *output)
+status job_write_echo(const struct job *job, const struct option_texts *inputs, const char *output)
 {
     struct text path = {0};
     text_add(&path, "%s.job.yaml", output);
-    char *name = text_take(&path), *echo = job_echo(job, input, output);
+    char *name = text_take(&path), *echo = job_echo(job, inputs, output);
     status done = name && echo ? text_save(name, echo) : error_code();
     free(name);
     free(echo);

@@ -23,9 +23,6 @@ status job_check_keys(struct reading *reading, yaml_node_t *mapping);
 status job_set_option(struct reading *reading, const struct option_table *table, void *values, const yaml_node_t *key, yaml_node_t *node);
 status job_set_step_options(struct reading *reading, struct pipeline_step *step, yaml_node_t *options);
 
-/* Cuts path down to the name of its section, in place: "data/a.h5ad" -> "a", "sample1/outs/" -> "sample1". */
-const char *job_section_name(char *path);
-
 /* Of an atlas. sections: the list in the job, or NULL if there is a manifest. */
 status job_check_atlas(struct reading *reading, const struct job *job, const yaml_node_t *root, const yaml_node_t *sections);
 status job_read_sections(struct reading *reading, struct job *job, yaml_node_t *sections);

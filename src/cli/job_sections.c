@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "job_parts.h"
+#include "monge/section_io.h"
 #include "monge/text.h"
 
 /* ---- one section ---- */
@@ -89,9 +90,7 @@ static status name_section(const struct job *job, struct job_section *section, c
     if (!named && !section->input)
         return error_set(MONGE_USAGE, "%s: the section has no name, and no input to be called after", where);
     if (!named) {
-        char *path = text_copy(section->input);
-        section->name = path ? text_copy(job_section_name(path)) : NULL;
-        free(path);
+        section->name = section_name(section->input);
         if (!section->name)
             return error_code();
     }
@@ -426,8 +425,12 @@ status job_check_atlas(struct reading *reading, const struct job *job, const yam
 {
     if (job->options.manifest && sections)
         return job_refuse(reading, sections, "the job has a 'manifest' and 'sections'; keep one of them");
-    if (job->options.input.n)
-        return job_refuse(reading, root, "a job with 'manifest' or 'sections' has no 'input': each section has its own");
+    if (job->options.input.n || job->options.stack.n)
+        return job_refuse(reading, root,
+                          job->options.stack.n ? "a job with 'manifest' or 'sections' has no 'stack': keep one of them"
+                                               : "a job with 'manifest' or 'sections' has no 'input': each section has its own");
+    if (pipeline_check_inputs(job->steps, job->n_steps, 1, job->path) != MONGE_OK)
+        return error_code();
     if (job->options.output)
         return job_refuse(reading, root, "a job with 'manifest' or 'sections' has 'output-folder' instead of 'output'");
     if (!job->options.output_folder)

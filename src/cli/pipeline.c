@@ -22,14 +22,21 @@
 
 /* ---- the output's place ---- */
 
-status pipeline_check_output(const char *output, const char *input)
+static bool same_file(const struct stat *file, const char *path)
 {
-    struct stat there, here;
+    struct stat other;
+    return stat(path, &other) == 0 && other.st_dev == file->st_dev && other.st_ino == file->st_ino;
+}
+
+status pipeline_check_output(const char *output, const struct option_texts *inputs)
+{
+    struct stat there;
     if (stat(output, &there) == 0) {
         if (S_ISDIR(there.st_mode))
             return error_set(MONGE_CANT_CREATE, "%s: is a folder; give the name of the .h5ad file to write", output);
-        if (input && stat(input, &here) == 0 && here.st_dev == there.st_dev && here.st_ino == there.st_ino)
-            return error_set(MONGE_CANT_CREATE, "%s: is the input itself; give another name to the output", output);
+        for (int i = 0; inputs && i < inputs->n; i++)
+            if (same_file(&there, inputs->values[i]))
+                return error_set(MONGE_CANT_CREATE, "%s: is the input itself; give another name to the output", output);
     }
     char *copy = text_copy(output);
     if (!copy)
@@ -42,6 +49,25 @@ status pipeline_check_output(const char *output, const char *input)
         done = error_set(MONGE_CANT_CREATE, "%s: the folder %s is not writable (%s); choose another", output, folder, strerror(errno));
     free(copy);
     return done;
+}
+
+/* ---- how many inputs ---- */
+
+status pipeline_check_inputs(const struct pipeline_step *steps, int n_steps, int n_inputs, const char *where)
+{
+    for (int i = 0; i < n_steps; i++) {
+        const struct step *step = steps[i].verb->step;
+        n_inputs = n_inputs ? n_inputs : 1; /* made by the first step */
+        int least = step && step->least_inputs > 1 ? step->least_inputs : 1, most = step && step->most_inputs > 1 ? step->most_inputs : 1;
+        if (!step || (n_inputs >= least && n_inputs <= most))
+            continue;
+        if (most == 1)
+            return error_set(MONGE_USAGE, "%s: '%s' works on one section at a time, not on a stack of %d", where, verb_name(steps[i].verb),
+                             n_inputs);
+        return error_set(MONGE_USAGE, "%s: '%s' takes %d to %d sections as one, here there %s %d; a job lists them as 'stack: [A, B]'",
+                         where, verb_name(steps[i].verb), least, most, n_inputs == 1 ? "is" : "are", n_inputs);
+    }
+    return MONGE_OK;
 }
 
 /* ---- one writer: OUT.lock on rank 0 while the job runs ---- */
@@ -69,19 +95,27 @@ static void unlock_output(struct file_lock *lock, char *lock_path)
 
 /* ---- the stages ---- */
 
-static status begin(MPI_Comm comm, const struct run_options *run, const char *input, const struct pipeline_step *first,
-                    struct section *section)
+static status begin(MPI_Comm comm, const struct run_options *run, const struct option_texts *inputs, const struct pipeline_step *steps,
+                    int n_steps, struct section *section)
 {
-    if (!input)
-        return first->verb->create(section, comm, first->values);
+    if (!inputs->n)
+        return steps[0].verb->create(section, comm, steps[0].values);
     const struct read_options read = {.layer = run->layer, .holes = (enum holes)run->holes, .need_spatial = true};
-    status done = section_read(section, comm, input, &read);
+    status done = inputs->n == 1 ? section_read(section, comm, inputs->values[0], &read)
+                                 : section_read_stack(section, comm, inputs->n, (const char *const *)inputs->values, &read);
     double bytes, seconds;
     section_io_rate(&bytes, &seconds);
-    if (done == MONGE_OK)
-        log_info("read %s: %lld spots, %lld genes, %.1f MB in %.1f s", input, (long long)section->n_spots, (long long)section->n_genes,
-                 bytes / 1e6, seconds);
-    return done;
+    if (done == MONGE_OK && inputs->n == 1 && section->n_parts > 1)
+        done = pipeline_check_inputs(steps, n_steps, section->n_parts, inputs->values[0]);
+    if (done != MONGE_OK) {
+        section_free(section);
+        return done;
+    }
+    log_info("read %s: %lld spots, %lld genes, %.1f MB in %.1f s", section->source, (long long)section->n_spots,
+             (long long)section->n_genes, bytes / 1e6, seconds);
+    for (int k = 0; k < section->n_parts; k++)
+        log_info("  %s: %lld spots, spacing %.4g", section->parts[k].name, (long long)section->parts[k].n_spots, section->parts[k].spacing);
+    return MONGE_OK;
 }
 
 /* Runs the steps that are not done yet. A signal ends it between steps, and at a step's own safe points. */
@@ -97,10 +131,10 @@ static status work(struct section *section, const struct pipeline_step *steps, i
     return MONGE_OK;
 }
 
-static status finish(struct section *section, const char *input, const char *output)
+static status finish(struct section *section, const struct option_texts *inputs, const char *output)
 {
     phase_begin("write");
-    if (run_record_to_section(section, input) != MONGE_OK || section_write(section, output) != MONGE_OK)
+    if (run_record_to_section(section, inputs) != MONGE_OK || section_write(section, output) != MONGE_OK)
         return error_code();
     double bytes, seconds;
     section_io_rate(&bytes, &seconds);
@@ -136,6 +170,9 @@ static status show_plan(const struct section *section, const char *output, const
         printf("plan (nothing is written)\n");
         printf("  section    %lld spots, %lld genes, %lld counts above zero\n", (long long)section->n_spots, (long long)section->n_genes,
                (long long)total);
+        for (int k = 0; k < section->n_parts; k++)
+            printf("  %-10s %s: %lld spots, spacing %.4g\n", k ? "" : "stack", section->parts[k].name, (long long)section->parts[k].n_spots,
+                   section->parts[k].spacing);
         printf("  slide      %lld sites: %lld tissue, %lld background; %lld blocks\n", (long long)section->slide.n_sites,
                (long long)slide_count(&section->slide, SITE_TISSUE), (long long)slide_count(&section->slide, SITE_BACKGROUND),
                (long long)section->slide.n_blocks);
@@ -151,7 +188,7 @@ static status show_plan(const struct section *section, const char *output, const
 }
 
 /* Work, write, conclude, from where the job stopped if it did. */
-static status run_steps(struct section *section, const struct run_options *run, const char *input, const char *output,
+static status run_steps(struct section *section, const struct run_options *run, const struct option_texts *inputs, const char *output,
                         const struct pipeline_step *steps, int n_steps)
 {
     MPI_Comm comm = section->comm;
@@ -160,7 +197,7 @@ static status run_steps(struct section *section, const struct run_options *run, 
     if (done == MONGE_OK)
         done = work(section, steps, n_steps, &resume);
     if (done == MONGE_OK)
-        done = finish(section, input, output);
+        done = finish(section, inputs, output);
     section_free(section);
     if (done == MONGE_OK)
         done = conclude(comm, output, steps, n_steps);
@@ -169,36 +206,38 @@ static status run_steps(struct section *section, const struct run_options *run, 
 }
 
 /* Everything between the opening and the closing of the run's record. */
-static status run_stages(MPI_Comm comm, const struct run_options *run, const char *input, const char *output,
+static status run_stages(MPI_Comm comm, const struct run_options *run, const struct option_texts *inputs, const char *output,
                          const struct pipeline_step *steps, int n_steps, struct run_record *record)
 {
     struct section section = {0};
-    phase_begin(input ? "read" : verb_name(steps[0].verb));
-    if (begin(comm, run, input, &steps[0], &section) != MONGE_OK)
+    phase_begin(inputs->n ? "read" : verb_name(steps[0].verb));
+    if (begin(comm, run, inputs, steps, n_steps, &section) != MONGE_OK)
         return error_code();
     run_record_input(record, &section);
     status done;
     if (run->dry_run)
         done = show_plan(&section, output, steps, n_steps);
     else
-        done = run_steps(&section, run, input, output, steps, n_steps);
+        done = run_steps(&section, run, inputs, output, steps, n_steps);
     section_free(&section);
     phase_begin(NULL);
     return done;
 }
 
-status pipeline_run(MPI_Comm comm, const struct run_options *run, const char *input, const char *output, const struct pipeline_step *steps,
-                    int n_steps)
+status pipeline_run(MPI_Comm comm, const struct run_options *run, const struct option_texts *inputs, const char *output,
+                    const struct pipeline_step *steps, int n_steps)
 {
+    if (pipeline_check_inputs(steps, n_steps, inputs->n, "monge") != MONGE_OK)
+        return error_code();
     double started = wall_seconds();
     int rank;
     MPI_Comm_rank(comm, &rank);
-    if (agree(comm, rank == 0 && output ? pipeline_check_output(output, input) : MONGE_OK) != MONGE_OK)
+    if (agree(comm, rank == 0 && output ? pipeline_check_output(output, inputs) : MONGE_OK) != MONGE_OK)
         return error_code();
     struct file_lock lock = {.descriptor = -1};
     char *lock_path = NULL;
     status done = run->dry_run ? MONGE_OK : lock_output(comm, output, &lock, &lock_path);
-    struct run_record record = {.comm = comm, .run = run, .input = input, .output = output, .steps = steps, .n_steps = n_steps};
+    struct run_record record = {.comm = comm, .run = run, .inputs = inputs, .output = output, .steps = steps, .n_steps = n_steps};
     if (done == MONGE_OK && (done = run_record_open(&record)) == MONGE_OK) {
         phase_reset();
         traffic_reset();
@@ -206,7 +245,7 @@ status pipeline_run(MPI_Comm comm, const struct run_options *run, const char *in
         bool safe = !run->dry_run && resume_applies(steps, n_steps);
         if (safe)
             signals_defer();
-        done = run_stages(comm, run, input, output, steps, n_steps, &record);
+        done = run_stages(comm, run, inputs, output, steps, n_steps, &record);
         if (safe)
             signals_undefer();
         if (done == MONGE_OK)

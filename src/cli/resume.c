@@ -112,6 +112,9 @@ static char *job_key(const struct section *section, const struct pipeline_step *
     text_add(&key, "monge %s\n", MONGE_VERSION);
     text_add(&key, "section of %lld spots, %lld genes, checksum %016llx\n", (long long)section->n_spots, (long long)section->n_genes,
              (unsigned long long)section_checksum(section));
+    for (int k = 0; k < section->n_parts; k++)
+        text_add(&key, "section %d of %d: %s, %lld spots\n", k + 1, section->n_parts, section->parts[k].name,
+                 (long long)section->parts[k].n_spots);
     for (int i = 0; i < n_steps; i++) {
         const struct option_table *table = verb_options(steps[i].verb);
         for (int k = 0; steps[i].verb->step && k < table->n_options; k++)

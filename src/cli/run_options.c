@@ -20,7 +20,12 @@ static const struct option options[] = {
      .type = OPTION_TEXTS,
      .offset = offsetof(struct run_options, input),
      .help =
-         "The section: an .h5ad file, a 10x outs/ folder, or a 10x .h5 file with spatial/ beside it; a list processes several in turn."},
+         "The section: an .h5ad file, a 10x outs/ folder, a 10x .h5 file with spatial/ beside it, or a table NAME.csv with NAME_coor.csv "
+         "beside it; a list processes several in turn."},
+    {.name = "stack",
+     .type = OPTION_TEXTS,
+     .offset = offsetof(struct run_options, stack),
+     .help = "Instead of input: a list of sections that are read as one, for steps that take several."},
     {.name = "layer",
      .type = OPTION_TEXT,
      .offset = offsetof(struct run_options, layer),
@@ -61,17 +66,17 @@ const struct option_table options_job = {.verb = "a job",
                                          .summary = "Keys of a job file, besides the list of steps",
                                          .usage = "",
                                          .options = options,
-                                         .n_options = 8,
+                                         .n_options = 9,
                                          .size = sizeof(struct run_options)};
 const struct option_table options_with_step = {.verb = "monge",
                                                .summary = "Input and output",
                                                .usage = "",
-                                               .options = options + 3,
+                                               .options = options + 4,
                                                .n_options = 7,
                                                .size = sizeof(struct run_options)};
 const struct option_table options_with_create = {
-    .verb = "monge", .summary = "Output", .usage = "", .options = options + 6, .n_options = 3, .size = sizeof(struct run_options)};
+    .verb = "monge", .summary = "Output", .usage = "", .options = options + 7, .n_options = 3, .size = sizeof(struct run_options)};
 const struct option_table options_with_run = {
-    .verb = "monge", .summary = "Options", .usage = "", .options = options + 7, .n_options = 3, .size = sizeof(struct run_options)};
+    .verb = "monge", .summary = "Options", .usage = "", .options = options + 8, .n_options = 3, .size = sizeof(struct run_options)};
 const struct option_table options_with_info = {
-    .verb = "monge", .summary = "Input", .usage = "", .options = options + 3, .n_options = 2, .size = sizeof(struct run_options)};
+    .verb = "monge", .summary = "Input", .usage = "", .options = options + 4, .n_options = 2, .size = sizeof(struct run_options)};

@@ -91,7 +91,13 @@ static status add_phases(struct section *section)
     return done;
 }
 
-status run_record_to_section(struct section *section, const char *input)
+static status add_inputs(struct section *section, const struct option_texts *inputs)
+{
+    return inputs->n == 1 ? section_add_uns_text(section, UNS "input", inputs->values[0])
+                          : section_add_uns_texts(section, UNS "input", inputs->n, (const char *const *)inputs->values);
+}
+
+status run_record_to_section(struct section *section, const struct option_texts *inputs)
 {
     status done = add_memory(section);
     if (done == MONGE_OK)
@@ -100,8 +106,8 @@ status run_record_to_section(struct section *section, const char *input)
         done = agree(section->comm, add_phases(section));
     if (done == MONGE_OK)
         done = section_add_uns_text(section, UNS "version", MONGE_VERSION);
-    if (done == MONGE_OK && input)
-        done = section_add_uns_text(section, UNS "input", input);
+    if (done == MONGE_OK && inputs->n)
+        done = add_inputs(section, inputs);
     if (done == MONGE_OK && section->counts_name)
         done = section_add_uns_text(section, UNS "counts", section->counts_name);
     return agree(section->comm, done);
@@ -148,6 +154,16 @@ static void set_text(json_t *object, const char *name, const char *value)
     json_object_set_new(object, name, value ? run_log_text(value) : json_null());
 }
 
+/* One text; several paths are separated by commas. */
+static void set_inputs(json_t *object, const struct option_texts *inputs)
+{
+    struct text joined = {0};
+    for (int i = 0; i < inputs->n; i++)
+        text_add(&joined, "%s%s", i ? ", " : "", inputs->values[i]);
+    set_text(object, "input", joined.chars);
+    text_free(&joined);
+}
+
 static void set_number(json_t *object, const char *name, double value)
 {
     json_object_set_new(object, name, run_log_number(value));
@@ -191,7 +207,7 @@ static void write_start(struct run_record *record, const struct host *hosts, int
     set_text(start, "processor", text);
     set_count(start, "cores", sysconf(_SC_NPROCESSORS_ONLN));
     set_text(start, "slurm_job", getenv("SLURM_JOB_ID"));
-    set_text(start, "input", record->input);
+    set_inputs(start, record->inputs);
     set_text(start, "output", record->output);
     set_text(start, "layer", record->run->layer);
     json_object_set_new(start, "steps", steps_as_json(record));
@@ -264,7 +280,10 @@ static void write_end(struct run_record *record, status done, const struct phase
     set_text(end, "message", done == MONGE_OK ? NULL : error_message());
     set_number(end, "seconds", wall_seconds() - record->log.started);
     json_object_set_new(end, "peak_memory_bytes", spread_as_json(memory));
-    set_number(end, "input_bytes", file_bytes(record->input));
+    double input_bytes = 0.0;
+    for (int i = 0; i < record->inputs->n; i++)
+        input_bytes += file_bytes(record->inputs->values[i]);
+    set_number(end, "input_bytes", input_bytes);
     set_number(end, "output_bytes", done == MONGE_OK ? file_bytes(record->output) : 0.0);
     run_log_line(&record->log, "end", end);
 }

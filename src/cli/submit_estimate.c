@@ -11,14 +11,31 @@
 static const double BASE_BYTES = 1e8, SITE_BYTES = 150.0, GENE_BYTES = 300.0, ENTRY_BYTES = 24.0;
 static const double START_SECONDS = 5.0, ENTRY_SECONDS = 3e-7; /* starting all ranks; reading and writing a count, on one rank */
 
-static status size_of(struct section_size *size, const struct run_options *options, const char *input, const struct pipeline_step *first)
+static status size_of(struct section_size *size, const struct run_options *options, const char *input, bool alone,
+                      const struct pipeline_step *first)
 {
     if (!input) {
         *size = first->verb->created_size(first->values);
         return MONGE_OK;
     }
-    const struct read_options read = {.layer = options->layer, .holes = (enum holes)options->holes, .need_spatial = true};
+    const struct read_options read = {.layer = options->layer, .holes = (enum holes)options->holes, .need_spatial = alone};
     return section_size_read(size, input, &read);
+}
+
+/* Of a stack: its parts together; it has at most the genes of the part with the fewest. */
+static status size_of_all(struct section_size *size, const struct run_options *options, const struct option_texts *inputs,
+                          const struct pipeline_step *first)
+{
+    status done = size_of(size, options, inputs->n ? inputs->values[0] : NULL, inputs->n <= 1, first);
+    for (int i = 1; i < inputs->n && done == MONGE_OK; i++) {
+        struct section_size part;
+        done = size_of(&part, options, inputs->values[i], false, first);
+        size->n_spots += part.n_spots;
+        size->n_sites += part.n_sites;
+        size->n_entries += part.n_entries;
+        size->n_genes = part.n_genes < size->n_genes ? part.n_genes : size->n_genes;
+    }
+    return done;
 }
 
 static struct step_cost cost_of(const struct section_size *size, int n_ranks, const struct pipeline_step *steps, int n_steps)
@@ -48,10 +65,10 @@ static void add(struct submit_needs *needs, const struct section_size *size, con
 /* One section after the other, each on all ranks. */
 static status estimate_plain(struct submit_needs *needs, const struct job *job, int n_ranks)
 {
-    int n = job->options.input.n ? job->options.input.n : 1;
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < job_outputs(job); i++) {
+        struct option_texts inputs = job_inputs(job, i);
         struct section_size size;
-        status done = size_of(&size, &job->options, job->options.input.n ? job->options.input.values[i] : NULL, &job->steps[0]);
+        status done = size_of_all(&size, &job->options, &inputs, &job->steps[0]);
         if (done != MONGE_OK)
             return done;
         struct step_cost cost = cost_of(&size, n_ranks, job->steps, job->n_steps);
@@ -89,7 +106,7 @@ static void estimate_sections(struct submit_needs *needs, const struct job *job,
     for (int i = 0; i < job->n_sections; i++) {
         const struct job_section *section = &job->sections[i];
         order[i] = i;
-        if (size_of(&sizes[i], &section->options, section->input, &section->steps[0]) != MONGE_OK) {
+        if (size_of(&sizes[i], &section->options, section->input, true, &section->steps[0]) != MONGE_OK) {
             log_warn("this section will fail: %s", error_message());
             error_clear();
             continue;

@@ -36,7 +36,8 @@ static status check_outputs(const struct job *job, char *const *outputs, int n)
             if (!strcmp(outputs[i], outputs[j]))
                 return error_set(MONGE_USAGE, "%s: the inputs %s and %s would both be written to %s; run them as two jobs", job->path,
                                  job->options.input.values[j], job->options.input.values[i], outputs[i]);
-        status done = pipeline_check_output(outputs[i], job->options.input.n ? job->options.input.values[i] : NULL);
+        struct option_texts inputs = job_inputs(job, i);
+        status done = pipeline_check_output(outputs[i], &inputs);
         if (done != MONGE_OK)
             return done;
     }
@@ -54,12 +55,12 @@ static status run_all(MPI_Comm comm, const struct job *job, char **outputs, int 
     if (done == MONGE_OK)
         done = agree(comm, rank == 0 ? check_outputs(job, outputs, n) : MONGE_OK);
     for (int i = 0; i < n && done == MONGE_OK; i++) {
-        const char *input = job->options.input.n ? job->options.input.values[i] : NULL;
+        struct option_texts inputs = job_inputs(job, i);
         if (n > 1)
-            log_info("section %d of %d: %s", i + 1, n, input);
-        done = pipeline_run(comm, &job->options, input, outputs[i], job->steps, job->n_steps);
+            log_info("section %d of %d: %s", i + 1, n, inputs.values[0]);
+        done = pipeline_run(comm, &job->options, &inputs, outputs[i], job->steps, job->n_steps);
         if (done == MONGE_OK && !job->options.dry_run)
-            done = agree(comm, rank == 0 ? job_write_echo(job, input, outputs[i]) : MONGE_OK);
+            done = agree(comm, rank == 0 ? job_write_echo(job, &inputs, outputs[i]) : MONGE_OK);
     }
     return done;
 }
@@ -67,7 +68,7 @@ static status run_all(MPI_Comm comm, const struct job *job, char **outputs, int 
 /* A job of one section, or of several that all ranks process in turn. */
 static status run_in_turn(MPI_Comm comm, const struct job *job)
 {
-    int n = job->options.input.n ? job->options.input.n : 1;
+    int n = job_outputs(job);
     char **outputs = calloc((size_t)n, sizeof *outputs);
     status done = agree(comm, outputs ? MONGE_OK : error_memory("the job", (double)n * sizeof *outputs));
     if (done == MONGE_OK)

@@ -1,11 +1,11 @@
-/* Any verb that works on one section, makes one, or reads a finished one: `monge VERB IN -o OUT.h5ad`, `monge VERB -o OUT.h5ad`,
- * `monge VERB IN`. */
+/* Any verb that works on one section, makes one, or reads a finished one: `monge VERB IN -o OUT.h5ad`, `monge VERB A B C -o OUT.h5ad`
+ * (a stack), `monge VERB -o OUT.h5ad`, `monge VERB IN`. */
 #include <stdlib.h>
 
 #include "monge/log.h"
 #include "monge/pipeline.h"
 
-static status run_one(const struct command *command, const struct run_options *run, const char *input, void *values)
+static status run_one(const struct command *command, const struct run_options *run, const struct option_texts *inputs, void *values)
 {
     int rank;
     MPI_Comm_rank(command->comm, &rank);
@@ -14,24 +14,30 @@ static status run_one(const struct command *command, const struct run_options *r
     if (!run->output && !run->dry_run)
         return error_set(MONGE_USAGE, "no output is named; usage: monge %s %s", table->verb, table->usage);
     const struct pipeline_step step = {command->verb, values};
-    return pipeline_run(command->comm, run, input, run->output, &step, 1);
+    return pipeline_run(command->comm, run, inputs, run->output, &step, 1);
 }
 
 status verb_step(const struct command *command)
 {
     const struct option_table *table = verb_options(command->verb);
-    int n_inputs = command->verb->create ? 0 : 1;
+    const struct step *step = command->verb->step;
+    int least = !step                    ? 0
+                : step->least_inputs > 1 ? step->least_inputs
+                                         : 1,
+        most = step && step->most_inputs > 1 ? step->most_inputs : least;
     struct run_options run = {0};
-    const char *input = NULL;
+    const char **paths = calloc((size_t)most + 1, sizeof *paths);
     void *values = calloc(1, table->size);
-    if (!values)
-        return error_memory("options", (double)table->size);
-    status done = verb_parse(command, values, &run, n_inputs, n_inputs, &input);
-    if (done == MONGE_OK) {
-        done = run_one(command, &run, input, values);
+    status done = paths && values ? MONGE_OK : error_memory("options", (double)table->size);
+    if (done == MONGE_OK && (done = verb_parse(command, values, &run, least, most, paths)) == MONGE_OK) {
+        struct option_texts inputs = {.values = (char **)paths};
+        while (inputs.n < most && paths[inputs.n])
+            inputs.n++;
+        done = run_one(command, &run, &inputs, values);
         options_free(table, values);
         options_free(command->verb->shared, &run);
     }
+    free(paths);
     free(values);
     return done;
 }

@@ -212,5 +212,5 @@ status csv_read_head(struct input *input, const struct read_options *options)
     status s = read_table(input);
     input->matrix = (struct matrix){.layout = MATRIX_CSR, .n_rows = input->n_spots, .n_cols = input->n_genes};
     snprintf(input->matrix.path, sizeof input->matrix.path, "the table");
-    return s == MONGE_OK ? read_positions(input, options) : s;
+    return s == MONGE_OK && input->n_spots && input->n_genes ? read_positions(input, options) : s;
 }

@@ -1,5 +1,6 @@
-/* What tells one input from another without reading it. */
+/* What tells one input from another without reading it: its name, its files. */
 #include <inttypes.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,4 +50,33 @@ char *section_identity(const char *path)
         add_identity(&text, other);
     }
     return text_take(&text);
+}
+
+/* ---- names ---- */
+
+static void cut_ending(char *name)
+{
+    static const char *const endings[] = {".gz", ".h5ad", ".h5", ".csv"};
+    for (size_t k = 0; k < sizeof endings / sizeof *endings; k++) {
+        size_t n = strlen(name), m = strlen(endings[k]);
+        if (n > m && !strcmp(name + n - m, endings[k]))
+            name[n - m] = '\0';
+    }
+}
+
+char *section_name(const char *path)
+{
+    char *copy = text_copy(path);
+    if (!copy)
+        return NULL;
+    char *name = basename(copy); /* POSIX: cuts trailing slashes first */
+    bool matrix = !strcmp(name, "raw_feature_bc_matrix.h5") || !strcmp(name, "filtered_feature_bc_matrix.h5");
+    if (matrix && name != copy)
+        name = basename(dirname(copy));
+    if (!strcmp(name, "outs") && name != copy)
+        name = basename(dirname(copy));
+    cut_ending(name);
+    char *result = text_copy(name);
+    free(copy);
+    return result;
 }

@@ -1,7 +1,6 @@
-/* Names of a stack: which genes its sections have in common, how its parts and spots are called. */
+/* Names of a stack: which genes its sections have in common, how its spots are called. */
 #include "stack_names.h"
 
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,35 +146,6 @@ status stack_genes(int n_parts, struct input *inputs, int64_t *n_genes, char ***
         free(place[k]);
     free(place);
     return s;
-}
-
-/* ---- parts ---- */
-
-static void cut_ending(char *name)
-{
-    static const char *const endings[] = {".gz", ".h5ad", ".h5", ".csv"};
-    for (size_t k = 0; k < sizeof endings / sizeof *endings; k++) {
-        size_t n = strlen(name), m = strlen(endings[k]);
-        if (n > m && !strcmp(name + n - m, endings[k]))
-            name[n - m] = '\0';
-    }
-}
-
-char *stack_part_name(const char *path)
-{
-    char *copy = text_copy(path);
-    if (!copy)
-        return NULL;
-    char *name = basename(copy); /* POSIX: cuts trailing slashes first */
-    bool matrix = !strcmp(name, "raw_feature_bc_matrix.h5") || !strcmp(name, "filtered_feature_bc_matrix.h5");
-    if (matrix && name != copy)
-        name = basename(dirname(copy));
-    if (!strcmp(name, "outs") && name != copy)
-        name = basename(dirname(copy));
-    cut_ending(name);
-    char *result = text_copy(name);
-    free(copy);
-    return result;
 }
 
 /* ---- spots ---- */

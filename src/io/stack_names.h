@@ -1,4 +1,4 @@
-/* Private to io/: names of a stack of several sections: common genes, parts, spots. All functions are local. */
+/* Private to io/: names of a stack of several sections: common genes, spots. All functions are local. */
 #ifndef IO_STACK_NAMES_H
 #define IO_STACK_NAMES_H
 
@@ -8,9 +8,6 @@
  * column_map is set to lead from the columns of its matrix to the common genes. *name and *id (NULL: the first has none) are malloc'd.
  * MONGE_BAD_DATA, naming two files and some of their genes: none is common. */
 status stack_genes(int n_parts, struct input *inputs, int64_t *n_genes, char ***name, char ***id);
-
-/* The last name of a path without .h5ad, .h5, .csv or .gz; of a folder `outs`, or a file in it, the folder above. malloc'd. */
-char *stack_part_name(const char *path);
 
 /* The names of all spots, part after part (malloc'd). If a name occurs in two parts, "-<part name>" is added to all of them. */
 status stack_spot_names(int n_parts, struct input *inputs, char *const *part_name, char ***names);

@@ -216,7 +216,7 @@ status level_run_new(struct level_run *run, const struct multilevel *solve, int 
     size_t n = (size_t)a->n, m = (size_t)b->n;
     *run = (struct level_run){.solve = solve, .number = number, .full = number == solve->n_levels - 1, .eps = solve->options->eps};
     run->steps = run->full ? solve->options->steps : solve->options->level_steps;
-    run->tol = run->full ? solve->options->tol : 10.0 * solve->options->tol;
+    run->tol = run->full && !solve->polished ? solve->options->tol : 10.0 * solve->options->tol;
     run->trace = malloc((size_t)((run->steps + 1) * MOST_ROUNDS + solve->options->polish_steps + 2) * sizeof *run->trace);
     run->moved = malloc((m + 1) * 2 * sizeof(double));
     run->centre = malloc((n + 1) * 2 * sizeof(double));

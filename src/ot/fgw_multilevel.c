@@ -20,7 +20,7 @@ struct fgw_scalable_options fgw_scalable_options_default(void)
                                          .steps = 50,
                                          .level_steps = 10,
                                          .tol = 1e-4,
-                                         .coarse_spots = 400,
+                                         .coarse_spots = 300,
                                          .rotations = 12,
                                          .keep = 2,
                                          .polish = FGW_POLISH_AUTO,
@@ -84,32 +84,79 @@ static status check_problem(const struct fgw_scalable_problem *p, const struct f
 
 /* ---- levels ---- */
 
-/* Both slices at full resolution and in bins of 2, 4, ... spacings, until neither has more super-spots than asked for; coarsest first. */
+/* Both slices at one spacing (0: the spots), put before the levels made so far. */
+static status put_level(struct multilevel *m, double spacing)
+{
+    const struct fgw_scalable_problem *p = m->problem;
+    struct pooled_slice a, b = {0};
+    status s = pooled_slice_new(&a, p->n, p->p, p->x, spacing);
+    if (s == MONGE_OK)
+        s = pooled_slice_new(&b, p->m, p->q, p->y, spacing);
+    if (s != MONGE_OK) {
+        pooled_slice_free(&a);
+        return s;
+    }
+    for (int l = m->n_levels; l > 0; l--) {
+        m->a[l] = m->a[l - 1];
+        m->b[l] = m->b[l - 1];
+        m->spacing[l] = m->spacing[l - 1];
+    }
+    m->a[0] = a;
+    m->b[0] = b;
+    m->spacing[0] = spacing > 0.0 ? spacing : 1.0;
+    m->n_levels++;
+    return MONGE_OK;
+}
+
+static void drop_first(struct multilevel *m)
+{
+    pooled_slice_free(&m->a[0]);
+    pooled_slice_free(&m->b[0]);
+    m->n_levels--;
+    for (int l = 0; l < m->n_levels; l++) {
+        m->a[l] = m->a[l + 1];
+        m->b[l] = m->b[l + 1];
+        m->spacing[l] = m->spacing[l + 1];
+    }
+}
+
+/* The spots, and unless they are few bins of h, h/2, h/4 ... above 1.7 spacings: h the smallest power of root 2 at which neither slice has
+ * more than coarse_spots / 2 super-spots. */
 static status make_levels(struct multilevel *m)
 {
     const struct fgw_scalable_problem *p = m->problem;
-    struct pooled_slice a[MOST_LEVELS], b[MOST_LEVELS];
-    int count = 0;
-    status s = MONGE_OK;
-    while (s == MONGE_OK && count < MOST_LEVELS) {
-        double spacing = count == 0 ? 0.0 : ldexp(1.0, count);
-        s = pooled_slice_new(&a[count], p->n, p->p, p->x, spacing);
-        if (s != MONGE_OK)
+    int64_t spots = p->n > p->m ? p->n : p->m, wanted = m->options->coarse_spots / 2 > 0 ? m->options->coarse_spots / 2 : 1;
+    status s = put_level(m, 0.0);
+    if (s != MONGE_OK || spots <= m->options->coarse_spots)
+        return s;
+    double coarsest = M_SQRT2;
+    while (coarsest * coarsest * 4.0 * (double)wanted < (double)spots)
+        coarsest *= M_SQRT2; /* half of what a lattice without gaps needs: no use to try less */
+    for (int tries = 0; s == MONGE_OK && tries < 2 * MOST_LEVELS; tries++, coarsest *= M_SQRT2) {
+        s = put_level(m, coarsest);
+        if (s == MONGE_OK && m->a[0].n <= wanted && m->b[0].n <= wanted)
             break;
-        s = pooled_slice_new(&b[count], p->m, p->q, p->y, spacing);
-        if (s != MONGE_OK) {
-            pooled_slice_free(&a[count]);
-            break;
-        }
-        count++;
-        if (a[count - 1].n <= m->options->coarse_spots && b[count - 1].n <= m->options->coarse_spots)
-            break;
+        if (s == MONGE_OK)
+            drop_first(m);
     }
-    m->n_levels = count;
-    for (int l = 0; l < count; l++) {
-        m->a[l] = a[count - 1 - l];
-        m->b[l] = b[count - 1 - l];
-        m->spacing[l] = ldexp(1.0, count - 1 - l);
+    if (s == MONGE_OK && m->n_levels == 1)
+        return error_set(MONGE_BAD_DATA, "alignment: positions spread over more than %g spot spacings; are they divided by the spacing?",
+                         coarsest);
+    double finest = coarsest;
+    while (finest / 2.0 > 1.7)
+        finest /= 2.0;
+    struct multilevel coarse = *m;
+    if (s == MONGE_OK && finest < coarsest) { /* from fine to coarse, the coarsest on top again */
+        m->n_levels = 1;
+        m->a[0] = coarse.a[1];
+        m->b[0] = coarse.b[1];
+        m->spacing[0] = coarse.spacing[1];
+        for (double spacing = finest; s == MONGE_OK && spacing < 0.9 * coarsest && m->n_levels < MOST_LEVELS - 1; spacing *= 2.0)
+            s = put_level(m, spacing);
+        pooled_slice_free(&coarse.a[0]);
+        pooled_slice_free(&coarse.b[0]);
+        if (s == MONGE_OK)
+            s = put_level(m, coarsest);
     }
     return s;
 }
@@ -234,12 +281,6 @@ static status pass_level(const struct multilevel *m, int number, int *kept, stru
     return s;
 }
 
-static bool wants_polish(const struct multilevel *m)
-{
-    int64_t spots = m->problem->n > m->problem->m ? m->problem->n : m->problem->m;
-    return m->options->polish == FGW_POLISH_ALWAYS || (m->options->polish == FGW_POLISH_AUTO && spots < m->options->polish_below);
-}
-
 /* Full resolution: steps, rounding, polish or bound of the gap. Collective. */
 static status finish_run(struct level_run *run, const struct stage *above, double *gap, double *seconds)
 {
@@ -251,7 +292,7 @@ static status finish_run(struct level_run *run, const struct stage *above, doubl
     if (s != MONGE_OK)
         return s;
     run->trace[run->n_trace++] = run->level.objective;
-    if (!wants_polish(m))
+    if (!m->polished)
         return sparse_level_gap_bound(&run->level, gap);
     s = gathered_new(&gathered, &run->level);
     if (s == MONGE_OK)
@@ -368,7 +409,7 @@ static status take_result(struct level_run *run, double gap, struct fgw_scalable
     r->value.objective = (1.0 - level->alpha) * level->linear + level->alpha * r->value.gw;
     r->value.gap = gap;
     r->gap_share = gap / fmax(fabs(r->value.objective), DBL_MIN);
-    r->gap_exact = wants_polish(m);
+    r->gap_exact = m->polished;
     r->objective_low_rank = level->objective;
     r->trace = run->trace;
     r->n_trace = run->n_trace;
@@ -442,6 +483,12 @@ static status solve(struct multilevel *m, struct stage *stages, int *best_start,
     return s;
 }
 
+static bool wants_polish(const struct multilevel *m)
+{
+    int64_t spots = m->problem->n > m->problem->m ? m->problem->n : m->problem->m;
+    return m->options->polish == FGW_POLISH_ALWAYS || (m->options->polish == FGW_POLISH_AUTO && spots < m->options->polish_below);
+}
+
 status fgw_scalable_solve(MPI_Comm comm, const struct fgw_scalable_problem *problem, const struct fgw_scalable_options *options,
                           struct fgw_scalable_result *r)
 {
@@ -449,6 +496,7 @@ status fgw_scalable_solve(MPI_Comm comm, const struct fgw_scalable_problem *prob
     struct multilevel m = {.comm = comm, .problem = problem, .options = options ? options : &defaults};
     *r = (struct fgw_scalable_result){0};
     status s = check_problem(problem, m.options);
+    m.polished = wants_polish(&m);
     size_t keep = m.options->keep > 0 ? (size_t)m.options->keep : 1;
     struct stage *stages = calloc(keep, sizeof *stages);
     int *best_start = calloc(keep, sizeof *best_start);

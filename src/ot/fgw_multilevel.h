@@ -10,6 +10,7 @@ struct multilevel {
     MPI_Comm comm;
     const struct fgw_scalable_problem *problem;
     const struct fgw_scalable_options *options;
+    bool polished;                                      /* exact linear problems follow the steps */
     int n_levels;                                       /* 0 is the coarsest, n_levels - 1 the spots */
     struct pooled_slice a[MOST_LEVELS], b[MOST_LEVELS]; /* by level */
     double spacing[MOST_LEVELS];

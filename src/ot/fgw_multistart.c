@@ -10,7 +10,10 @@
 #include "monge/transport_simplex.h"
 
 enum { SPATIAL_FIRST = 2 };
-static const double SAME = 1e-7; /* relative difference of F below which two starts ended in the same place */
+static const double SAME = 1e-3;  /* relative difference of F below which two starts ended in the same place */
+static const double WORTH = 0.25; /* of the spread of all starts: how far above the best a start may end and go on */
+enum { START_STEPS = 15 };        /* finer levels do the rest */
+static const double START_TOL = 1e-5;
 
 /* Transport of least cost as a start. */
 static status start_of_cost(const struct coarse_problem *p, const double *cost, struct transport_plan *start)
@@ -68,7 +71,8 @@ static status solve_start(const struct coarse_problem *p, int start, double *cos
         .comm = MPI_COMM_SELF, .n = p->n, .m = p->m, .p = p->p, .q = p->q, .x = p->x, .y = p->y, .M = p->M, .alpha = p->alpha};
     struct fgw_options options = fgw_options_default();
     struct transport_plan plan = {0};
-    options.tol = 1e-7;
+    options.tol = START_TOL;
+    options.max_iter = START_STEPS;
     status s = MONGE_OK;
     if (start == 1 && p->M)
         s = start_of_cost(p, p->M, &plan);
@@ -110,16 +114,22 @@ static void share_records(MPI_Comm comm, int size, int n_starts, struct fgw_star
         MPI_Bcast(&starts[k], (int)sizeof starts[k], MPI_BYTE, k % size, comm);
 }
 
-/* The next best start that ended elsewhere than those kept; -1 if none. */
+/* The next best start that ended elsewhere than those kept and is not far behind; -1 if none. */
 static int next_best(const struct coarse_problem *p, int n_starts, const struct fgw_start *starts, int kept, const int *best_start)
 {
     int best = -1;
+    double worst = -INFINITY;
     for (int k = 0; k < n_starts; k++) {
         bool known = p->alpha == 1.0 && k == 1;
         for (int b = 0; b < kept; b++)
             known = known || fabs(starts[k].objective - starts[best_start[b]].objective) <= SAME * fabs(starts[k].objective);
+        worst = fmax(worst, starts[k].objective);
         if (!known && !isnan(starts[k].objective) && (best < 0 || starts[k].objective < starts[best].objective))
             best = k;
+    }
+    if (kept > 0 && best >= 0) {
+        double least = starts[best_start[0]].objective;
+        best = starts[best].objective - least <= WORTH * (worst - least) ? best : -1;
     }
     return best;
 }

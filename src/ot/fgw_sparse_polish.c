@@ -140,10 +140,11 @@ status sparse_level_round(struct sparse_level *level, const struct gathered *g, 
 
 /* What rank 0 needs for the linear problem. */
 struct linear_problem {
-    int64_t *column; /* entries: candidates as the simplex wants them */
-    double *cost;    /* entries; then the vertex */
-    double *plan;    /* entries: T, to take the gap */
-    double *f, *g;   /* n, m */
+    struct transport_simplex *simplex; /* each problem starts from the tree of the one before */
+    int64_t *column;                   /* entries: candidates as the simplex wants them */
+    double *cost;                      /* entries; then the vertex */
+    double *plan;                      /* entries: T, to take the gap */
+    double *f, *g;                     /* n, m */
 };
 
 static status linear_problem_new(struct linear_problem *l, const struct sparse_level *level, const struct gathered *g)
@@ -166,6 +167,7 @@ static status linear_problem_new(struct linear_problem *l, const struct sparse_l
 
 static void linear_problem_free(struct linear_problem *l)
 {
+    transport_simplex_free(l->simplex);
     free(l->column);
     free(l->cost);
     free(l->plan);
@@ -178,17 +180,17 @@ static status solve_linear(struct linear_problem *l, const struct sparse_level *
 {
     struct transport_plan vertex;
     struct transport_simplex_result result;
-    double *f = malloc(((size_t)(level->n + level->m) + 1) * sizeof *f);
-    if (!f)
-        return error_memory("the linear problem", 8.0 * (double)(level->n + level->m));
-    status s = transport_simplex_sparse(level->n, level->m, g->row_start, l->column, l->cost, level->p, level->q, l->f, l->g, &vertex, f,
-                                        f + level->n, &result);
+    status s = MONGE_OK;
+    if (!l->simplex)
+        s = transport_simplex_new_sparse(&l->simplex, level->n, level->m, g->row_start, l->column, level->p, level->q, l->f, l->g);
+    if (s == MONGE_OK)
+        s = transport_simplex_solve(l->simplex, l->cost, &vertex, l->f, l->g, &result);
+    else
+        return s;
     if (s == MONGE_OK && result.outcome != TRANSPORT_OPTIMAL)
         s = error_set(MONGE_INTERNAL, "alignment: a rounded plan exists, but the linear solver found %g of the mass without a way",
                       result.missing);
     if (s == MONGE_OK) {
-        memcpy(l->f, f, (size_t)level->n * sizeof *f);
-        memcpy(l->g, f + level->n, (size_t)level->m * sizeof *f);
         *gap = 0.0;
         for (int64_t i = 0; i < level->n; i++) {
             double along = 0.0;
@@ -200,9 +202,8 @@ static status solve_linear(struct linear_problem *l, const struct sparse_level *
             }
             *gap += along;
         }
-        transport_plan_free(&vertex);
     }
-    free(f);
+    transport_plan_free(&vertex);
     return s;
 }
 

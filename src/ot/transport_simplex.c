@@ -27,6 +27,7 @@ struct transport_simplex {
     struct transport_tree tree;
     struct transport_forest forest;
     int started;
+    const double *start_f, *start_g; /* near potentials for the first call, or NULL; borrowed */
     double grid, largest, penalty;
     double use_cost; /* 1, or 0 while only the missing mass counts */
     int complete;    /* no pair is forbidden */
@@ -439,11 +440,24 @@ status transport_simplex_new(struct transport_simplex **simplex, int64_t n, int6
     return fault;
 }
 
+status transport_simplex_new_sparse(struct transport_simplex **simplex, int64_t n, int64_t m, const int64_t *row_start,
+                                    const int64_t *column, const double *p, const double *q, const double *start_f, const double *start_g)
+{
+    status fault = transport_simplex_new(simplex, n, m, p, q);
+    if (fault == MONGE_OK) {
+        (*simplex)->row_start = row_start;
+        (*simplex)->column = column;
+        (*simplex)->start_f = start_f;
+        (*simplex)->start_g = start_g;
+    }
+    return fault;
+}
+
 status transport_simplex_solve(struct transport_simplex *simplex, const double *cost, struct transport_plan *plan, double *f, double *g,
                                struct transport_simplex_result *result)
 {
     simplex->cost = cost;
-    return run(simplex, NULL, NULL, plan, f, g, result);
+    return run(simplex, simplex->start_f, simplex->start_g, plan, f, g, result);
 }
 
 void transport_simplex_free(struct transport_simplex *simplex)

@@ -62,4 +62,5 @@ void journal_clear(struct journal *journal)
     free(journal->word);
     journal->word = NULL;
     journal->n = journal->capacity = journal->at = 0;
+    journal->recalled = journal->noted = 0;
 }

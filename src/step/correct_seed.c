@@ -290,7 +290,7 @@ static status step_gradients(struct seed_run *run, bool solve, struct seed_resul
         gene_forward(run, g);
     status s = MONGE_OK;
     if (solve)
-        s = agree(run->columns->grid->comm, seed_solve_plans(run, false, result));
+        s = seed_solve_plans(run, false, result);
     if (s == MONGE_OK)
         s = evaluate(run, run->corrected, &run->loss);
     if (s == MONGE_OK)
@@ -301,7 +301,7 @@ static status step_gradients(struct seed_run *run, bool solve, struct seed_resul
     memset(run->phi_sum, 0, sizeof run->phi_sum);
     for (int64_t g = 0; g < genes; g++)
         run->gradient[g] = gene_backward(run, g);
-    return solve ? agree(run->columns->grid->comm, seed_solve_plans(run, true, result)) : MONGE_OK;
+    return solve ? seed_solve_plans(run, true, result) : MONGE_OK;
 }
 
 /* phi's gradient is summed over genes, exactly, so that the grid does not matter. */
@@ -337,22 +337,36 @@ static status training_step(struct seed_training *t, struct seed_result *result)
     return seed_training_safe_point(t);
 }
 
-static status train(struct seed_run *run, struct seed_result *result)
+static status train(struct seed_training *training, struct seed_result *result)
+{
+    const struct seed_options *options = training->run->options;
+    struct progress progress;
+    progress_start(&progress, "training q, r and phi", options->training_steps);
+    status s = MONGE_OK;
+    while (training->steps < options->training_steps && s == MONGE_OK) {
+        s = training_step(training, result);
+        progress_update(&progress, training->steps);
+    }
+    progress_finish(&progress);
+    return s;
+}
+
+/* Training, or the rest of it, and the plans. */
+static status train_and_solve(struct seed_run *run, struct seed_result *result)
 {
     struct seed_training training = {.run = run, .before = &result->before};
     status s = adam_new(&training.per_gene, 2 * run->columns->n_genes, run->options->learning_rate);
     if (s == MONGE_OK)
         s = adam_new(&training.network, PHI_PARAMETERS, run->options->learning_rate);
     s = agree(run->columns->grid->comm, s);
+    run->training = &training;
     if (s == MONGE_OK)
         s = seed_training_resume(&training);
-    struct progress progress;
-    progress_start(&progress, "training q, r and phi", run->options->training_steps);
-    while (training.steps < run->options->training_steps && s == MONGE_OK) {
-        s = training_step(&training, result);
-        progress_update(&progress, training.steps);
-    }
-    progress_finish(&progress);
+    if (s == MONGE_OK)
+        s = train(&training, result);
+    if (s == MONGE_OK)
+        s = step_gradients(run, true, result);
+    run->training = NULL;
     adam_free(&training.per_gene);
     adam_free(&training.network);
     return s;
@@ -411,9 +425,7 @@ static status run_all(struct seed_run *run, struct seed_result *result)
     if (s == MONGE_OK)
         s = evaluate(run, run->x, &result->input);
     if (s == MONGE_OK)
-        s = train(run, result);
-    if (s == MONGE_OK)
-        s = step_gradients(run, true, result);
+        s = train_and_solve(run, result);
     if (s != MONGE_OK)
         return s;
     share_phi_gradient(run);

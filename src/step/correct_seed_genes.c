@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "correct_parts.h"
+#include "monge/agree.h"
 #include "seed_parts.h"
 
 /* The plan's view of a gene: rows are all its entries, columns those with capacity. Index arrays lie in `work`. */
@@ -149,15 +151,24 @@ static status solve_gene(struct seed_run *run, int64_t g, const struct cost_tabl
 
 status seed_solve_plans(struct seed_run *run, bool gradients, struct seed_result *result)
 {
+    const struct gene_counts *columns = run->columns;
     struct cost_table cost;
-    status code = cost_table_new(&cost, &run->section->slide, &run->phi);
+    status code = agree(columns->grid->comm, cost_table_new(&cost, &run->section->slide, &run->phi));
     if (!gradients) { /* figures are those of the last solve; the one for gradients starts from its end */
         result->unconverged = result->iterations = 0;
         result->marginal_error = 0.0;
     }
-    for (int64_t g = 0; g < run->columns->n_genes && code == MONGE_OK; g++)
-        if (run->genes[g].capacity > 0.0 && run->genes[g].n > 0)
-            code = solve_gene(run, g, &cost, gradients, result);
+    int64_t rounds = correct_rounds(columns);
+    for (int64_t batch = 0; batch < rounds && code == MONGE_OK; batch++) {
+        int64_t first = batch < columns->n_batches ? columns->batch_start[batch] : columns->n_genes;
+        int64_t end = batch < columns->n_batches ? columns->batch_start[batch + 1] : columns->n_genes;
+        for (int64_t g = first; g < end && code == MONGE_OK; g++)
+            if (run->genes[g].capacity > 0.0 && run->genes[g].n > 0)
+                code = solve_gene(run, g, &cost, gradients, result);
+        code = agree(columns->grid->comm, code);
+        if (code == MONGE_OK)
+            code = seed_training_safe_point(run->training);
+    }
     cost_table_free(&cost);
     run->warm = code == MONGE_OK;
     return code;

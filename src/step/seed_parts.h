@@ -44,6 +44,7 @@ struct seed_run {
     struct correct_losses loss;
     double *field, *field_bar; /* sites x GENE_LANES */
     double *log_scale;         /* own genes: s_E of the gene's own image */
+    struct seed_training *training;
 };
 
 /* Training under way. */
@@ -106,7 +107,7 @@ status plan_adjoint(const struct plan *plan, plan_loss loss, void *context, doub
 
 /* Solves the plan of every own gene at the current capacities, starting from the potentials of the last solve, and reads out x-hat
  * = T P'1 into run->corrected. With `gradients` (run->bar = d loss / d x-hat) the plans' gradients by log r and phi are stored as
- * well. Not collective; failures are the caller's to agree on. */
+ * well. Collective over columns->grid->comm, with a safe point after each batch. */
 status seed_solve_plans(struct seed_run *run, bool gradients, struct seed_result *result);
 
 #endif

@@ -90,11 +90,14 @@ static void echo_echoes_itself(void **state)
                                  "  - smooth: {prior-alpha: 0.1, genes: ['a,b', 'say \"x\"\\', c], model: \"1\\n2\", kernel: mlp}\n"
                                  "  - show\n"),
                      MONGE_OK);
-    char *echo = job_echo(&job, "a.h5ad", "o.h5ad");
+    struct option_texts inputs = job_inputs(&job, 0);
+    char *echo = job_echo(&job, &inputs, "o.h5ad");
     assert_non_null(echo);
+    assert_null(strstr(echo, "stack"));
     if (parse(&again, echo) != MONGE_OK)
         fail_msg("%s\n%s", error_message(), echo);
-    char *second = job_echo(&again, "a.h5ad", "o.h5ad");
+    struct option_texts again_inputs = job_inputs(&again, 0);
+    char *second = job_echo(&again, &again_inputs, "o.h5ad");
     assert_string_equal(echo, second);
     assert_non_null(strstr(echo, "\n      rank: auto\n")); /* a default that is not written in the job */
     assert_non_null(strstr(echo, "\n      prior-alpha: 0.1  # molecules\n"));
@@ -110,12 +113,41 @@ static void echo_echoes_itself(void **state)
     job_free(&again);
 
     assert_int_equal(parse(&job, "output: o.h5ad\nsteps: [invent]\n"), MONGE_OK);
-    echo = job_echo(&job, NULL, "o.h5ad");
+    inputs = job_inputs(&job, 0);
+    assert_int_equal(inputs.n, 0);
+    echo = job_echo(&job, &inputs, "o.h5ad");
     if (parse(&again, echo) != MONGE_OK)
         fail_msg("%s\n%s", error_message(), echo);
     free(echo);
     job_free(&job);
     job_free(&again);
+}
+
+/* Several sections as one: one output, whose echo says the same. */
+static void a_stack(void **state)
+{
+    (void)state;
+    struct job job, again;
+    if (parse(&job, "stack: [a.h5ad, 'b, c/outs', d.csv]\noutput: o.h5ad\nsteps: [join, show]\n") != MONGE_OK)
+        fail_msg("%s", error_message());
+    assert_int_equal(job_outputs(&job), 1);
+    struct option_texts inputs = job_inputs(&job, 0);
+    assert_int_equal(inputs.n, 3);
+    assert_string_equal(inputs.values[1], "b, c/outs");
+    char *output = job_output(&job, 0), *echo = job_echo(&job, &inputs, output);
+    assert_string_equal(output, "o.h5ad");
+    assert_null(strstr(echo, "input:"));
+    if (parse(&again, echo) != MONGE_OK)
+        fail_msg("%s\n%s", error_message(), echo);
+    assert_int_equal(again.options.stack.n, 3);
+    assert_string_equal(again.options.stack.values[2], "d.csv");
+    free(output);
+    free(echo);
+    job_free(&job);
+    job_free(&again);
+    assert_int_equal(parse(&job, "stack: a.h5ad\noutput: o.h5ad\nsteps: [smooth]\n"), MONGE_OK); /* one is a section as any */
+    assert_int_equal(job_inputs(&job, 0).n, 1);
+    job_free(&job);
 }
 
 /* ---- bad ---- */
@@ -149,6 +181,15 @@ static const struct {
     {"input: a.h5ad\noutput: o\nsteps: []\n", 3, "steps is empty"},
     {"input: a.h5ad\noutput: o\nsteps: smooth\n", 3, "steps must be a list"},
     {"input: a.h5ad\noutput: o\nsteps:\n  smooth:\n    rank: 3\n", 4, "steps must be a list"},
+    {"output: o\nstack: [a, b]\ninput: c\nsteps: [join]\n", 2, "has an 'input' and a 'stack'"},
+    {"output: o\nstack: [a, b]\nsteps: [smooth]\n", 2, "'smooth' works on one section at a time, not on a stack of 2"},
+    {"output: o\nstack: [a, b]\nsteps: [join, smooth]\n", 2, "'smooth' works on one section at a time"},
+    {"output: o\nstack: [a, b, c, d]\nsteps: [join]\n", 2, "'join' takes 2 to 3 sections as one, here there are 4"},
+    {"output: o\nstack: a\nsteps: [join]\n", 2, "'join' takes 2 to 3 sections as one, here there is 1"},
+    {"output: o\ninput: [a, b]\nsteps: [join]\n", 2, "a job lists them as 'stack: [A, B]'"},
+    {"output: o/\nstack: [a, b]\nsteps: [join]\n", 1, "a stack is written to one file"},
+    {"output: o\nstack: [a, b]\nsteps: [invent]\n", 2, "can have no 'stack'"},
+    {"stack: [a, b]\noutput-folder: o\nmanifest: m\nsteps: [smooth]\n", 1, "no 'stack'"},
     {HEAD "  - smoth\n", 4, "'smoth' is not a step; did you mean 'smooth'?"},
     {HEAD "  - smile\n", 4, "'smile' is not a step; did you mean 'smooth'?"},
     {HEAD "  - [smooth]\n", 4, "a step must begin with its name"},
@@ -226,8 +267,8 @@ static void read_by_all_ranks(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_good_job),    cmocka_unit_test(names_of_outputs),  cmocka_unit_test(echo_echoes_itself),
-        cmocka_unit_test(every_mistake), cmocka_unit_test(read_by_all_ranks),
+        cmocka_unit_test(a_good_job), cmocka_unit_test(names_of_outputs), cmocka_unit_test(echo_echoes_itself),
+        cmocka_unit_test(a_stack),    cmocka_unit_test(every_mistake),    cmocka_unit_test(read_by_all_ranks),
     };
     SUITE(argc, argv, tests);
 }

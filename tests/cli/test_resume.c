@@ -147,6 +147,29 @@ static void stopped_on_other_ranks(void **state)
     child_must("rm $T/out.h5ad");
 }
 
+/* 4 -> 3 -> 2 ranks, stopped in the kernel fit and between two candidates of the choices: both go on from where they were. */
+static void stopped_in_the_middle_of_a_stage(void **state)
+{
+    (void)state;
+    if (elsewhere())
+        return;
+#define CHOOSE "$M correct $T/small.h5ad --log $T/log.jsonl -o $T/"
+#define STOPPED(ranks, moment)                                                                                                             \
+    "rm -f $T/log.jsonl; mpirun -n " ranks " " CHOOSE "out.h5ad & p=$!; n=0; until grep -q '" moment                                       \
+    "' $T/log.jsonl 2>/dev/null || [ $n = 3000 ]; do sleep 0.03; n=$((n + 1)); done; kill -USR1 $p; wait $p"
+    child_must("$M simulate -o $T/small.h5ad --rows 12 --cols 12 --genes 40 -q && " CHOOSE "whole.h5ad -q");
+    ends(STOPPED("4", "\"phase\":\"kernel fit\""), 75, "again: it goes on from");
+    ends(STOPPED("3", "rank 8, rho off"), 75, "known from before"); /* values of the likelihood */
+    int code;
+    char *output = child_shell("mpirun -n 2 " CHOOSE "out.h5ad", &code);
+    if (code != 0 || occurrences(output, "known from before") != 1) /* of the choices */
+        fail_msg("exit code %d\n%s", code, output);
+    free(output);
+    left("out.h5ad");
+    same_as_undisturbed("whole.h5ad", "out.h5ad");
+    child_must("rm $T/out.h5ad");
+}
+
 /* One rank hangs, so that no safe point is reached; a second signal ends the other at once. */
 static void second_signal(void **state)
 {
@@ -311,6 +334,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(stopped_on_other_ranks, prepare),
+        cmocka_unit_test(stopped_in_the_middle_of_a_stage),
         cmocka_unit_test(second_signal),
         cmocka_unit_test(next_step),
         cmocka_unit_test(wrong_places),

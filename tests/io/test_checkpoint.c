@@ -424,6 +424,14 @@ static void add_results(struct section *section)
     assert_int_equal(section_add_uns_text(section, "monge/x/text", "two\nlines"), MONGE_OK);
     assert_int_equal(section_add_uns_texts(section, "monge/x/texts", 3, texts), MONGE_OK);
     assert_int_equal(section_add_uns_array(section, "monge/x/array", 2, dims, all), MONGE_OK);
+    const int64_t start[4] = {0, 1, 1, 3}, column[3] = {4000000000, 0, 7};
+    const char *const categories[] = {"one", "", "drei"};
+    for (int64_t i = 0; i < own; i++)
+        values[i] = (section->sites.first + i) % 4 == 3 ? (double)NAN : (double)((section->sites.first + i) % 4);
+    assert_int_equal(section_add_obs_category(section, "kind", 3, categories, values), MONGE_OK);
+    assert_int_equal(section_add_obs_category(section, "none", 0, NULL, memset(values, 0xff, (size_t)own * sizeof *values)), MONGE_OK);
+    assert_int_equal(section_add_uns_sparse(section, "monge/x/plan", 3, 5000000000, start, column, all + 1), MONGE_OK);
+    assert_int_equal(section_add_uns_sparse(section, "monge/x/empty", 2, 2, (int64_t[]){0, 0, 0}, NULL, NULL), MONGE_OK);
     free(values);
     free(all);
 }
@@ -437,13 +445,19 @@ static void same_results(const struct section *a, const struct section *b)
         assert_int_equal(p->type, q->type);
         assert_int_equal(p->n_dims, q->n_dims);
         assert_int_equal(p->integer, q->integer);
-        int64_t n = p->n_dims == 0 ? 1 : p->n_dims == 1 ? p->dims[0] : p->dims[0] * p->dims[1];
+        assert_int_equal(p->n_categories, q->n_categories);
+        int64_t n = p->row_start ? p->row_start[p->dims[0]] : p->n_dims == 0 ? 1 : p->n_dims == 1 ? p->dims[0] : p->dims[0] * p->dims[1];
         for (int d = 0; d < p->n_dims; d++)
             assert_int_equal(p->dims[d], q->dims[d]);
         if (p->number)
             assert_memory_equal(p->number, q->number, (size_t)n * sizeof *p->number);
-        for (int64_t k = 0; p->text && k < n; k++)
+        int64_t n_texts = p->type == VALUE_CATEGORY ? p->n_categories : n;
+        for (int64_t k = 0; p->text && k < n_texts; k++)
             assert_string_equal(p->text[k], q->text[k]);
+        if (p->row_start) {
+            assert_memory_equal(p->row_start, q->row_start, (size_t)(p->dims[0] + 1) * sizeof *p->row_start);
+            assert_memory_equal(p->column, q->column, (size_t)n * sizeof *p->column);
+        }
         if (p->sparse.start) {
             assert_memory_equal(p->sparse.start, q->sparse.start, (size_t)(p->sparse.n_rows + 1) * sizeof *p->sparse.start);
             assert_memory_equal(p->sparse.column, q->sparse.column, (size_t)p->sparse.start[p->sparse.n_rows] * sizeof(int32_t));

@@ -1,5 +1,5 @@
 /* Pairs of hexagonal slices with known truth for the alignment tests: slice B is slice A turned, shifted, smoothly deformed and jittered,
- * with spots dropped and shuffled. Each spot carries a profile of a few smooth fields and noise; M is the squared difference of profiles. */
+ * with spots dropped and shuffled. Each spot carries a profile of a few smooth fields and its own noise, measured again in B; M is the squared difference of profiles. */
 #ifndef TESTS_FGW_SYNTHETIC_H
 #define TESTS_FGW_SYNTHETIC_H
 
@@ -24,7 +24,8 @@ struct synthetic {
 
 struct synthetic_options {
     int64_t n;
-    double turn, dropout, jitter, noise, deformation; /* radians; share; spacings; of the profiles; largest shift in spacings */
+    double turn, dropout, jitter, deformation; /* radians; share; spacings; largest shift in spacings */
+    double noise, resampling;                  /* of the profiles: what both slices share of a spot, and what only B has */
     int reflected;
 };
 
@@ -85,7 +86,7 @@ static inline struct synthetic synthetic_new(struct synthetic_options o)
         if (rng_uniform(&rng) < o.dropout)
             continue;
         int64_t k = s.m++;
-        double u = s.x[2 * i] / extent, v = s.x[2 * i + 1] / extent;
+        double u = s.x[2 * i] / extent, v = s.x[2 * i + 1] / extent; /* of the deformation */
         double a = s.x[2 * i] + o.jitter * rng_normal(&rng) + o.deformation * sin(3.0 * v + 0.4);
         double b = s.x[2 * i + 1] + o.jitter * rng_normal(&rng) + o.deformation * cos(2.6 * u);
         b = o.reflected ? -b : b;
@@ -93,7 +94,7 @@ static inline struct synthetic synthetic_new(struct synthetic_options o)
         s.y[2 * k] = cos(o.turn) * a - sin(o.turn) * b + 17.0;
         s.y[2 * k + 1] = sin(o.turn) * a + cos(o.turn) * b - 5.0;
         for (int f = 0; f < FIELDS; f++)
-            s.profile_b[k * FIELDS + f] = synthetic_field(f, u, v) + o.noise * rng_normal(&rng);
+            s.profile_b[k * FIELDS + f] = s.profile_a[i * FIELDS + f] + o.resampling * rng_normal(&rng);
     }
     for (int64_t k = 0; k < s.m; k++)
         s.q[k] = 1.0 / (double)s.m;

@@ -104,6 +104,57 @@ static void refuses_a_slide_without_background(void **state)
     slide_free(&slide);
 }
 
+/* ---- stopped and taken up ---- */
+
+static status stop_at_last(void *left)
+{
+    return --*(int *)left == 0 ? error_set(MONGE_TRY_AGAIN, "as asked") : MONGE_OK;
+}
+
+/* Stopped after every 100 evaluations the fit is the same, evaluation by evaluation; what was noted is not computed: it does not matter then
+ * what the totals are. */
+static void known_values_are_not_computed_again(void **state)
+{
+    (void)state;
+    enum { SIDE = 16, SLOT = 100 };
+    uint8_t kind[SIDE * SIDE];
+    for (int i = 0; i < SIDE * SIDE; i++)
+        kind[i] = i % SIDE < 8 ? SITE_TISSUE : SITE_BACKGROUND;
+    struct slide slide;
+    struct partition sites;
+    assert_int_equal(slide_new_lattice(&slide, LATTICE_HEX, SIDE, SIDE, kind), MONGE_OK);
+    sites_shared(&sites, &slide);
+    double *total = room((size_t)sites.n_own * sizeof *total), *other = room((size_t)sites.n_own * sizeof *total);
+    for (int64_t i = 0; i < sites.n_own; i++) {
+        int32_t row, col;
+        slide_cell(&slide, sites.first + i, &row, &col);
+        total[i] = col < 8 ? 40.0 + (double)((row * 7 + col * 5) % 11) : 2.0 + floor(20.0 * exp(-(col - 7) / 1.5));
+        other[i] = col < 8 ? 9.0 : 9.0 * (double)(SIDE - col); /* the same tissue, other counts */
+    }
+    struct kernel_fit whole, pieces, fit;
+    assert_int_equal(kernel_fit_run(&whole, &slide, &sites, total), MONGE_OK);
+    int left = SLOT, slots = 0;
+    struct journal journal = {.comm = sites.comm, .after_note = stop_at_last, .context = &left};
+    while (kernel_fit_journaled(&pieces, &slide, &sites, total, &journal) == MONGE_TRY_AGAIN) {
+        slots++;
+        left = SLOT;
+        journal.at = 0;
+    }
+    figure("evaluations", pieces.evaluations, ">", SLOT);
+    assert_true(slots == whole.evaluations / SLOT && slots >= 2 && journal.noted == whole.evaluations);
+    assert_memory_equal(&whole.parameters, &pieces.parameters, sizeof whole.parameters);
+    assert_true(whole.nll == pieces.nll && whole.evaluations == pieces.evaluations && whole.radius == pieces.radius);
+    journal.at = 0;
+    assert_int_equal(kernel_fit_journaled(&fit, &slide, &sites, other, &journal), MONGE_OK);
+    assert_memory_equal(&whole.parameters, &fit.parameters, sizeof whole.parameters);
+    assert_true(journal.noted == whole.evaluations);
+    journal_clear(&journal);
+    free(total);
+    free(other);
+    partition_free(&sites);
+    slide_free(&slide);
+}
+
 /* ---- simulated slides ---- */
 
 static bool long_tests(void)
@@ -170,6 +221,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(simplex_finds_minima),
         cmocka_unit_test(rings_follow_the_distance),
         cmocka_unit_test(refuses_a_slide_without_background),
+        cmocka_unit_test(known_values_are_not_computed_again),
         cmocka_unit_test(recovers_the_simulated_kernel),
     };
     SUITE(argc, argv, tests);

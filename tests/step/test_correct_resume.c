@@ -16,8 +16,8 @@
 
 /* ---- safe points ---- */
 
-static const char *const phases[] = {"kernel fit", "choices", "background check", "low-rank field", "plans"};
-enum { KERNEL, CHOICES, BACKGROUND, FIELD, PLANS, PHASES };
+static const char *const phases[] = {"kernel fit", "choices", "background check", "low-rank field", "plans", "transport"};
+enum { KERNEL, CHOICES, BACKGROUND, FIELD, PLANS, TRANSPORT, PHASES };
 static int64_t met[PHASES], slot, slot_length; /* safe points: by phase, in this slot, at which it ends (0: never) */
 
 enum safe_act safe_point(MPI_Comm comm, bool due)
@@ -52,9 +52,13 @@ static status one_slot(const struct run *run, MPI_Comm comm)
     struct correct_options correct;
     struct section section;
     assert_int_equal(options_defaults(&simulate_options, &simulate), MONGE_OK);
-    simulate.rows = simulate.cols = 14;
+    simulate.rows = simulate.cols = 12;
     simulate.genes = run->genes;
     set_all(&correct, run->settings);
+    int size;
+    MPI_Comm_size(comm, &size);
+    if (size == 2 && correct.formulation == FORMULATION_MAP) /* here sites are spread, elsewhere genes */
+        assert_int_equal(options_set(&correct_options, &correct, "grid", "1x2", "test"), MONGE_OK);
     assert_int_equal(simulate_section(&section, comm, &simulate), MONGE_OK);
     assert_int_equal(checkpoint_open(&section.checkpoint, comm, run->output, "test\n", 0.0), MONGE_OK);
     struct checkpoint *checkpoint = section.checkpoint;
@@ -110,7 +114,14 @@ static void same_output(const struct run *a, const struct run *b)
     same_objects(b->output, a->output, except);
 }
 
-/* An undisturbed run, and the same in slots; bounds the work that was done twice. */
+/* Of work that may be done twice: scores that were under way, the fit of the model that was chosen some time before. The rounds of a loop over
+ * batches depend on the number of ranks. */
+static double bound(int64_t once)
+{
+    return 1.25 * (double)once + 4.0;
+}
+
+/* An undisturbed run, and the same in slots. */
 static void stopped_and_taken_up(const char *const (*settings)[2], int genes, int length)
 {
     struct run whole = {settings, genes, ""}, pieces = whole;
@@ -127,25 +138,47 @@ static void stopped_and_taken_up(const char *const (*settings)[2], int genes, in
     assert_true(slots >= 4);
     for (int p = 0; p < PHASES; p++) {
         char name[80];
-        snprintf(name, sizeof name, "%s: safe points in slots over those at once", phases[p]);
-        figure(name, (double)met[p] / (double)(once[p] > 0 ? once[p] : 1), "<=", 1.5);
-        printf("          %lld at once\n", (long long)once[p]);
+        snprintf(name, sizeof name, "%s: safe points, %lld at once; in slots", phases[p], (long long)once[p]);
+        if (once[p] > 0)
+            figure(name, (double)met[p], "<=", bound(once[p]));
     }
     assert_true(met[KERNEL] == once[KERNEL]); /* no value of the likelihood was computed twice, and none was left out */
     for (int p = CHOICES; p < PHASES; p++)
-        assert_true((double)met[p] <= 1.5 * (double)once[p]); /* scores are not kept half done */
+        assert_true((double)met[p] <= bound(once[p]));
 }
 
 static void default_choices(void **state)
 {
     (void)state;
     static const char *const settings[][2] = {{"mean-layer", "yes"}, {NULL, NULL}};
-    stopped_and_taken_up(settings, 40, 37);
+    if (suite_size() == 2) /* 4 -> 3 -> 2 -> 1 and 1 say the same */
+        return;
+    stopped_and_taken_up(settings, 24, 37);
+}
+
+/* The training of the learned cost; more genes than are used for the choices, so that the field begins with a sample of them. */
+static void learned_kernel_and_sample(void **state)
+{
+    (void)state;
+    static const char *const settings[][2] = {{"kernel", "mlp"},          {"rank", "8"},  {"alpha", "5"},   {"rho", "0"},
+                                              {"gene-weights", "0"},      {"steps", "3"}, {"sweeps", "30"}, {"selection-genes", "8"},
+                                              {"kernel-dictionary", "4"}, {NULL, NULL}};
+    if (suite_size() == 2)
+        stopped_and_taken_up(settings, 40, 50);
+}
+
+static void literal_formulation(void **state)
+{
+    (void)state;
+    static const char *const settings[][2] = {{"formulation", "seed"}, {"seed-training", "25"}, {NULL, NULL}};
+    if (suite_size() == 2)
+        stopped_and_taken_up(settings, 40, 7);
 }
 
 int main(int argc, char **argv)
 {
     log_open(getenv("MONGE_VERBOSE") != NULL, false);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(default_choices)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(default_choices), cmocka_unit_test(learned_kernel_and_sample),
+                                       cmocka_unit_test(literal_formulation)};
     SUITE(argc, argv, tests);
 }

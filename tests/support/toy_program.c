@@ -35,10 +35,11 @@ static status do_conclude(MPI_Comm comm, const char *output, const void *options
     return MONGE_OK;
 }
 static const struct step smooth_step = {.options = &toy_smooth_table, .run = do_step};
+static const struct option_table join_table = {"join", "s", "u", seed_list, 1, sizeof(int64_t), NULL};
+static const struct step join_step = {.options = &join_table, .least_inputs = 2, .most_inputs = 3, .run = do_step};
 static const struct verb verbs[] = {
-    {.step = &smooth_step},
-    {.options = &invent_table, .create = do_create},
-    {.options = &show_table, .conclude = do_conclude},
+    {.step = &smooth_step},      {.options = &invent_table, .create = do_create}, {.options = &show_table, .conclude = do_conclude},
     {.options = &command_table}, /* a verb that is not a step */
+    {.step = &join_step},
 };
-const struct program toy_program = {verbs, 4};
+const struct program toy_program = {verbs, 5};

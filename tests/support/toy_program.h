@@ -1,5 +1,5 @@
 /* A program with one step of each kind, for tests of job files: smooth (works on a section), invent (makes one), show (reads the finished
- * output), and smile, which is no step. None of them does anything. */
+ * output), join (takes two or three sections as one), and smile, which is no step. None of them does anything. */
 #ifndef TESTS_TOY_PROGRAM_H
 #define TESTS_TOY_PROGRAM_H
 

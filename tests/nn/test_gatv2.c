@@ -1,0 +1,3 @@
+/* nn/gatv2_grid.h in double precision. */
+#define MONGE_F64
+#include "nn/gatv2_grid.h"

@@ -1,0 +1,2 @@
+#define MONGE_F32
+#include "support/nn_cases_real.h"
