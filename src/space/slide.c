@@ -28,6 +28,7 @@ void slide_free(struct slide *slide)
     free(slide->block_start);
     free(slide->tile_block);
     free(slide->block_tile);
+    free(slide->margin);
     if (slide->cells)
         cell_list_free(slide->cells);
     free(slide->cells);
@@ -257,6 +258,11 @@ int slide_neighbours(const struct slide *slide, int64_t site, int64_t *neighbour
     cell_list_within(slide->cells, slide->x[site], slide->y[site], 1.6, insert_neighbour, &list);
     memcpy(neighbours, list.site, (size_t)list.n * sizeof *neighbours);
     return list.n;
+}
+
+bool slide_scored(const struct slide *slide, int64_t site)
+{
+    return !slide->margin || !slide->margin[site];
 }
 
 int64_t slide_count(const struct slide *slide, enum site_kind kind)
