@@ -21,6 +21,7 @@ struct correct_choices {
     double gene_weights; /* A; 0: one pi for all genes */
     int sweeps;          /* of step B */
     double omega;        /* weight of the reference in the prior mean */
+    double trend;        /* width of the trend of a gene, pitches; 0: off */
 };
 
 /* What every fit of one section shares. */
@@ -40,6 +41,7 @@ struct correct_fit {
     struct lowrank model;
     bool own_weights; /* genes differ in pi */
     struct map_options map;
+    double trend; /* width, pitches; 0: off */
     const struct reference *reference; /* NULL, or mixed into the prior mean with weight omega; made for `columns` */
     double omega;
     struct correction *run; /* of the setting */
@@ -104,7 +106,7 @@ struct trial {
     struct correct_fit fit;
     bool fitted;
 };
-/* Collective over the grid. The score at the present choices; alpha, rho and omega may change between calls. It is an entry of the run's
+/* Collective over the grid. The score at the present choices; alpha, rho, omega and trend may change between calls. It is an entry of the run's
  * journal, and the trial is fitted when it is needed first. */
 status trial_score(struct trial *trial, struct score *score);
 void trial_free(struct trial *trial);
@@ -289,6 +291,7 @@ status calibration_receive(struct calibration *calibration);
 
 /* c->sample_genes genes, evenly spaced in depth, or all: for the choices, and to begin the field of all genes with. */
 status correct_sample(const struct correction *c, struct gene_counts *sample);
+int64_t correct_even_batches(double genes); /* that many at most, in pairs of batches: an even number of ranks has equal shares */
 int64_t correct_sample_size(int64_t wanted, double n_sites); /* wanted: OPTION_UNSET or the user's */
 /* With SAMPLED_FROM times as many genes as the sample or more: first on the sample, then SAMPLED_SWEEPS sweeps over all. */
 enum { SAMPLED_FROM = 3, SAMPLED_SWEEPS = 18 };
