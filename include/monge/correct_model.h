@@ -20,7 +20,8 @@ struct kernel_fit {
     double radius; /* rho_max, pitches */
 };
 /* Collective over sites->comm. total: own sites. Profile likelihood with 20 Richardson-Lucy steps per evaluation, Nelder-Mead, at most
- * 200 evaluations, bounds of the spec; done with and without the one-ring on both sides of the tissue boundary. */
+ * 200 evaluations, bounds of the spec; done with and without the one-ring on both sides of the tissue boundary. Sites of slide->margin are
+ * sources but do not count in the likelihood. */
 status kernel_fit_run(struct kernel_fit *fit, const struct slide *slide, const struct partition *sites, const double *total);
 /* The same; every value of the likelihood is an entry of the journal (NULL: none), recalled or noted. */
 status kernel_fit_journaled(struct kernel_fit *fit, const struct slide *slide, const struct partition *sites, const double *total,
@@ -105,6 +106,17 @@ status map_solve_f64(const struct kernel *kernel, const struct map_options *opti
                      const double *x, const double *mu, double *b, double *f, double *c, double *work);
 status map_solve_f32(const struct kernel *kernel, const struct map_options *options, int lanes, const double *pi, const float *e,
                      const float *x, const float *mu, float *b, float *f, float *c, float *work);
+
+/* The trend of a gene: mu_g <- L_g t_g where L_g is the shared field and t_g is smooth, a local ratio of expected to shared molecules
+ * within a Gaussian window; so that a gene with a pattern of its own has a prior mean of its own. */
+/* Collective over sites->comm. The window: a Gaussian of `width` pitches; for spot_operator_free. */
+status map_trend_new(struct spot_operator *window, const struct slide *slide, const struct partition *sites, double width);
+/* Collective over kernel->sites->comm. One batch, before map_solve: x, mu, pi, e as there; mu is the shared field and becomes the prior
+ * mean. b, f, c: own sites x lanes, scratch. `work`: 6 x own sites x lanes. */
+status map_trend_f64(const struct kernel *kernel, const struct spot_operator *window, int lanes, const double *pi, const double *e,
+                     const double *x, double *mu, double *b, double *f, double *c, double *work);
+status map_trend_f32(const struct kernel *kernel, const struct spot_operator *window, int lanes, const double *pi, const float *e,
+                     const float *x, float *mu, float *b, float *f, float *c, float *work);
 
 /* ---- integers (ot/rounding.c) ---- */
 /* Collective over sites->comm. Largest-remainder rounding of each lane to integers that sum to round(total[lane]); ties by global

@@ -44,11 +44,13 @@ struct result {
     int64_t *row_start, *column; /* uns: a sparse matrix of dims[0] x dims[1] reals (CSR, replicated) whose values are `number` */
 };
 
-/* One section of a stack (section_read_stack): several sections held as one, its sites one part after the other. */
+/* One section of a stack (section_read_stack): several sections held as one, its sites one part after the other. Positions in the slide are
+ * those of the input, from the part's left and upper end on, in units of its spacing; the slide has no list of neighbours (slide_neighbours
+ * must not be called). */
 struct section_part {
     char *name;                  /* unique in the stack: the file's name without its ending, the folder above for `outs` */
     char *source;                /* path that was read */
-    int64_t first_spot, n_spots; /* rows of the input: part 0's, then part 1's, ... */
+    int64_t first_spot, n_spots; /* rows of the input: part 0's, then part 1's, ... (of one file of a stack: its first row) */
     int64_t first_site, n_sites; /* only places with a spot are sites */
     double spacing;              /* median nearest-neighbour distance, in units of obsm/spatial */
     enum lattice lattice;        /* what its spots stand on; the slide of a stack is LATTICE_NONE */

@@ -14,14 +14,15 @@ struct read_options {
 };
 
 /* path: .h5ad file, outs/ folder, 10x .h5 with spatial/ beside it, or NAME.csv (spots x genes, with header and spot names) with NAME_coor.csv
- * (x,y, without header) beside it. Refuses, naming file, dataset and row or entry: not HDF5,
+ * (x,y, without header) beside it. A file to which a stack was
+ * written (uns/monge/stack and obs/section) is read as that stack. Refuses, naming file, dataset and row or entry: not HDF5,
  * truncated, wrong encoding-type, indptr/indices out of order or range, negative, fractional or NaN counts, duplicate
  * names, missing or wrong-typed in_tissue or positions. */
 status section_read(struct section *section, MPI_Comm comm, const char *path, const struct read_options *options);
 
 /* Several sections as one (a stack): section->parts, the genes that all of them have (by name; by gene_id where no name is common), the
  * spots of part 0, then those of part 1, ... Only places with a spot are sites, part by part, each part in its own slide order and its own
- * blocks. Columns of obs that all parts have become results "obs/NAME" (text becomes a categorical), to which obs/section (the part's name)
+ * blocks. Columns of obs that any part has become results "obs/NAME" (missing where a part lacks it; text becomes a categorical), to which obs/section (the part's name)
  * and in_tissue are added; other obsm and layers of the inputs are not carried. Errors, besides those of section_read: no common genes,
  * a part without positions, with one spot, or with two spots in one place. */
 status section_read_stack(struct section *section, MPI_Comm comm, int n, const char *const *paths, const struct read_options *options);

@@ -11,6 +11,7 @@
 #ifndef MONGE_SLIDE_H
 #define MONGE_SLIDE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "monge/cell_list.h"
@@ -36,6 +37,7 @@ struct slide {
     int32_t n_tile_rows, n_tile_cols;
     struct cell_list *cells; /* LATTICE_NONE: the sites in bins, for neighbour searches; else NULL */
     double pitch_um;         /* pitch in micrometres, NaN if unknown */
+    uint8_t *margin;         /* n_sites: 1 at sites of a part (slide_window.h) that are not scored; NULL: none */
 };
 
 /* What the input says about its spots. All arrays have n_spots entries; array_row/array_col may be NULL (then positions x, y
@@ -72,6 +74,12 @@ int slide_offsets(const struct slide *slide, int row_parity, double radius, int3
 /* Nearest neighbours of a site on the lattice (4 rook on square, 6 on hexagonal; SITE_OFF cells left out) or, at irregular
  * positions, all sites within 1.6 pitches (at most 12, nearest first). Returns their number; neighbours [12]. */
 int slide_neighbours(const struct slide *slide, int64_t site, int64_t *neighbours);
+
+/* False at sites of the margin. */
+bool slide_scored(const struct slide *slide, int64_t site);
+
+/* pair: two of n positions that are equal, the earlier first; -1: all differ. Only memory can fail. */
+status slide_same_place(int64_t n, const double *x, const double *y, int64_t pair[2]);
 
 /* The median distance from a position to the nearest other one (of an even number: the mean of the middle two), for n >= 2 finite
  * positions. Only memory can fail. */

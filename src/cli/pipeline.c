@@ -95,18 +95,22 @@ static void unlock_output(struct file_lock *lock, char *lock_path)
 
 /* ---- the stages ---- */
 
-static status begin(MPI_Comm comm, const struct run_options *run, const struct option_texts *inputs, const struct pipeline_step *first,
-                    struct section *section)
+static status begin(MPI_Comm comm, const struct run_options *run, const struct option_texts *inputs, const struct pipeline_step *steps,
+                    int n_steps, struct section *section)
 {
     if (!inputs->n)
-        return first->verb->create(section, comm, first->values);
+        return steps[0].verb->create(section, comm, steps[0].values);
     const struct read_options read = {.layer = run->layer, .holes = (enum holes)run->holes, .need_spatial = true};
     status done = inputs->n == 1 ? section_read(section, comm, inputs->values[0], &read)
                                  : section_read_stack(section, comm, inputs->n, (const char *const *)inputs->values, &read);
     double bytes, seconds;
     section_io_rate(&bytes, &seconds);
-    if (done != MONGE_OK)
+    if (done == MONGE_OK && inputs->n == 1 && section->n_parts > 1)
+        done = pipeline_check_inputs(steps, n_steps, section->n_parts, inputs->values[0]);
+    if (done != MONGE_OK) {
+        section_free(section);
         return done;
+    }
     log_info("read %s: %lld spots, %lld genes, %.1f MB in %.1f s", section->source, (long long)section->n_spots,
              (long long)section->n_genes, bytes / 1e6, seconds);
     for (int k = 0; k < section->n_parts; k++)
@@ -207,7 +211,7 @@ static status run_stages(MPI_Comm comm, const struct run_options *run, const str
 {
     struct section section = {0};
     phase_begin(inputs->n ? "read" : verb_name(steps[0].verb));
-    if (begin(comm, run, inputs, &steps[0], &section) != MONGE_OK)
+    if (begin(comm, run, inputs, steps, n_steps, &section) != MONGE_OK)
         return error_code();
     run_record_input(record, &section);
     status done;

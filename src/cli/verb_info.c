@@ -82,6 +82,11 @@ static void add_slide(struct text *text, const struct section *section)
     text_add(text, "  spots          %lld\n", (long long)section->n_spots);
     text_add(text, "  tissue         %lld sites (%.1f %%), background %lld\n", (long long)tissue,
              100.0 * (double)tissue / fmax(1.0, (double)slide->n_sites), (long long)slide_count(slide, SITE_BACKGROUND));
+    for (int k = 0; k < section->n_parts; k++)
+        text_add(text, "  %-15s%s: %lld spots, lattice %s, spacing %.4g\n", k ? "" : "sections", section->parts[k].name,
+                 (long long)section->parts[k].n_spots, names[section->parts[k].lattice], section->parts[k].spacing);
+    if (section->n_parts)
+        return;
     text_add(text, "  lattice        %s", names[slide->lattice]);
     if (slide->lattice != LATTICE_NONE)
         text_add(text, ", %d rows x %d columns, %lld places without a spot in the file", slide->n_rows, slide->n_cols, (long long)holes);

@@ -1,8 +1,9 @@
 /* Counts by gene: from the Section's rows over all ranks to columns over the process grid, and back.
  *
  * All-to-alls of (gene, site, value) entries each way, in rounds of at most AT_ONCE entries per sender. Sources hold ascending
- * ranges of sites and send them in order, so the entries of a gene end up ascending; on the way back a counting sort by gene,
- * then by row, orders the rows. */
+ * ranges of sites and send them in order, so the entries of a gene end up ascending. On the way back the counts, the columns and what
+ * was made of them fill the memory: every round goes straight to its rows, whose lengths are known before, and each row is put in
+ * order at the end. */
 #include "monge/gene_counts.h"
 
 #include <limits.h>
@@ -41,7 +42,7 @@ struct mail {
     int *count, *at;         /* size: entries of this round to each rank, and where they begin in `out` */
     int *arriving, *arrival; /* size: the same for `in` */
     struct entry *out;       /* one round */
-    struct entry *in;        /* n_in: everything, ordered by sender and then as sent */
+    struct entry *in;        /* n_in: everything, ordered by sender and then as sent; on the way back one round */
     int64_t n_in;
 };
 
@@ -115,8 +116,8 @@ static status mail_announce(struct mail *mail, const struct stream *stream, MPI_
     return agree(comm, fault);
 }
 
-/* Collective. Sends the entries in [from, end) and moves the senders' positions on. */
-static void mail_round(struct mail *mail, const struct stream *stream, int64_t from, int64_t end, MPI_Datatype type, MPI_Comm comm)
+/* Collective. Lays out the entries in [from, end) by destination and tells how many will arrive. */
+static void mail_pack(struct mail *mail, const struct stream *stream, int64_t from, int64_t end, MPI_Comm comm)
 {
     memset(mail->count, 0, (size_t)mail->size * sizeof *mail->count);
     walk(stream, from, end, mail->count, NULL);
@@ -126,9 +127,28 @@ static void mail_round(struct mail *mail, const struct stream *stream, int64_t f
     walk(stream, from, end, mail->at, mail->out);
     for (int r = 0; r < mail->size; r++)
         mail->at[r] -= mail->count[r];
-    MPI_Alltoallv(mail->out, mail->count, mail->at, type, mail->in, mail->arriving, mail->arrival, type, comm);
-    for (int r = 0; r < mail->size; r++)
-        mail->arrival[r] += mail->arriving[r];
+}
+
+/* Collective. Number of rounds; round k sends entries [from, end). */
+static int64_t rounds_of(const struct stream *stream, MPI_Comm comm)
+{
+    int64_t n = stream->start[stream->n_lines], rounds = (n + AT_ONCE - 1) / AT_ONCE;
+    MPI_Allreduce(MPI_IN_PLACE, &rounds, 1, MPI_INT64_T, MPI_MAX, comm);
+    return rounds;
+}
+
+static int64_t round_begin(const struct stream *stream, int64_t round)
+{
+    int64_t n = stream->start[stream->n_lines];
+    return round * AT_ONCE < n ? round * AT_ONCE : n;
+}
+
+static MPI_Datatype entry_type(void)
+{
+    MPI_Datatype type;
+    MPI_Type_contiguous(sizeof(struct entry), MPI_BYTE, &type);
+    MPI_Type_commit(&type);
+    return type;
 }
 
 /* Collective. Delivers everything to mail->in; entries of lower ranks stand first. */
@@ -137,14 +157,13 @@ static status mail_deliver(struct mail *mail, const struct stream *stream, MPI_C
     status fault = mail_announce(mail, stream, comm);
     if (fault)
         return fault;
-    int64_t n = stream->start[stream->n_lines], rounds = (n + AT_ONCE - 1) / AT_ONCE;
-    MPI_Allreduce(MPI_IN_PLACE, &rounds, 1, MPI_INT64_T, MPI_MAX, comm);
-    MPI_Datatype type;
-    MPI_Type_contiguous(sizeof(struct entry), MPI_BYTE, &type);
-    MPI_Type_commit(&type);
+    int64_t rounds = rounds_of(stream, comm);
+    MPI_Datatype type = entry_type();
     for (int64_t round = 0; round < rounds; round++) {
-        int64_t from = round * AT_ONCE < n ? round * AT_ONCE : n, end = n - from < AT_ONCE ? n : from + AT_ONCE;
-        mail_round(mail, stream, from, end, type, comm);
+        mail_pack(mail, stream, round_begin(stream, round), round_begin(stream, round + 1), comm);
+        MPI_Alltoallv(mail->out, mail->count, mail->at, type, mail->in, mail->arriving, mail->arrival, type, comm);
+        for (int r = 0; r < mail->size; r++)
+            mail->arrival[r] += mail->arriving[r];
     }
     MPI_Type_free(&type);
     free(mail->out);
@@ -371,42 +390,104 @@ static int column_entry(const struct stream *stream, int64_t gene, int64_t k, st
     return partition_owner(&stream->section->sites, site);
 }
 
-/* Entries in any order -> rows with ascending genes: stable counting sorts by gene, then by row. */
-static status build_rows(struct sparse_rows *rows, const struct mail *mail, const struct section *section)
+/* Collective. rows->start [own sites + 1] of the Section: every rank counts the entries that it will send. */
+static status announce_rows(struct sparse_rows *rows, const struct stream *stream)
 {
-    int64_t n = mail->n_in, genes = section->n_genes, own = section->sites.n_own;
-    int32_t *by_gene = malloc(((size_t)n + 1) * sizeof *by_gene);
-    int64_t *cursor = calloc((size_t)(genes > own ? genes : own) + 2, sizeof *cursor);
-    rows->n_rows = own;
-    rows->start = calloc((size_t)own + 1, sizeof *rows->start);
-    rows->column = malloc(((size_t)n + 1) * sizeof *rows->column);
-    rows->value = malloc(((size_t)n + 1) * sizeof *rows->value);
-    if (!by_gene || !cursor || !rows->start || !rows->column || !rows->value) {
-        free(by_gene);
-        free(cursor);
-        sparse_rows_free(rows);
-        return error_memory("rows of a layer", 12.0 * (double)n);
+    const struct section *section = stream->section;
+    const struct partition *sites = &section->sites, *from = &stream->columns->sites;
+    int32_t *length = calloc((size_t)sites->n + 1, sizeof *length), *own = malloc((size_t)sites->n_own * sizeof *own + 1);
+    int *share = malloc((size_t)sites->size * sizeof *share);
+    rows->n_rows = sites->n_own;
+    rows->start = calloc((size_t)sites->n_own + 1, sizeof *rows->start);
+    status fault = length && own && share && rows->start ? MONGE_OK : error_memory("rows of a layer", 4.0 * (double)sites->n);
+    fault = agree(section->comm, fault);
+    if (!fault) {
+        for (int64_t k = stream->start[0]; k < stream->start[stream->n_lines]; k++)
+            length[from->first + stream->index[k]]++;
+        for (int r = 0; r < sites->size; r++)
+            share[r] = (int)(sites->block_start[sites->rank_block[r + 1]] - sites->block_start[sites->rank_block[r]]);
+        MPI_Reduce_scatter(length, own, share, MPI_INT32_T, MPI_SUM, section->comm);
+        for (int64_t i = 0; i < sites->n_own; i++)
+            rows->start[i + 1] = rows->start[i] + own[i];
+        int64_t entries = rows->start[rows->n_rows];
+        rows->column = malloc(((size_t)entries + 1) * sizeof *rows->column);
+        rows->value = malloc(((size_t)entries + 1) * sizeof *rows->value);
+        fault = rows->column && rows->value ? MONGE_OK : error_memory("rows of a layer", 8.0 * (double)entries);
+        fault = agree(section->comm, fault);
     }
-    for (int64_t k = 0; k < n; k++)
-        cursor[mail->in[k].gene + 1]++;
-    for (int64_t g = 0; g < genes; g++)
-        cursor[g + 1] += cursor[g];
-    for (int64_t k = 0; k < n; k++)
-        by_gene[cursor[mail->in[k].gene]++] = (int32_t)k;
-    for (int64_t k = 0; k < n; k++)
-        rows->start[mail->in[k].site - section->sites.first + 1]++;
-    for (int64_t i = 0; i < own; i++)
-        rows->start[i + 1] += rows->start[i];
-    memcpy(cursor, rows->start, (size_t)own * sizeof *cursor);
-    for (int64_t k = 0; k < n; k++) {
-        const struct entry *entry = &mail->in[by_gene[k]];
-        int64_t to = cursor[entry->site - section->sites.first]++;
-        rows->column[to] = entry->gene;
-        rows->value[to] = entry->value;
+    free(length);
+    free(own);
+    free(share);
+    return fault;
+}
+
+/* Collective. Room for the entries of this round; `arrival` becomes where each sender's begin. */
+static status mail_room(struct mail *mail, MPI_Comm comm)
+{
+    int64_t n = 0;
+    for (int r = 0; r < mail->size; r++) {
+        mail->arrival[r] = (int)n;
+        n += mail->arriving[r];
     }
-    free(by_gene);
-    free(cursor);
-    return MONGE_OK;
+    status fault = MONGE_OK;
+    if (n > mail->n_in || !mail->in) {
+        free(mail->in);
+        mail->in = malloc(((size_t)n + 1) * sizeof *mail->in);
+        fault = mail->in ? MONGE_OK : error_memory("the transposition of the counts", 12.0 * (double)n);
+    }
+    mail->n_in = n > mail->n_in ? n : mail->n_in;
+    return agree(comm, fault);
+}
+
+/* Collective. Fills the rows in the order of arrival. cursor [rows]: where the next entry of a row goes. */
+static status deliver_rows(struct sparse_rows *rows, struct mail *mail, const struct stream *stream, int64_t *cursor)
+{
+    MPI_Comm comm = stream->section->comm;
+    int64_t rounds = rounds_of(stream, comm), first = stream->section->sites.first;
+    MPI_Datatype type = entry_type();
+    status fault = MONGE_OK;
+    for (int64_t round = 0; round < rounds && !fault; round++) {
+        mail_pack(mail, stream, round_begin(stream, round), round_begin(stream, round + 1), comm);
+        fault = mail_room(mail, comm);
+        if (fault)
+            break;
+        MPI_Alltoallv(mail->out, mail->count, mail->at, type, mail->in, mail->arriving, mail->arrival, type, comm);
+        int64_t n = mail->arrival[mail->size - 1] + mail->arriving[mail->size - 1];
+        for (int64_t k = 0; k < n; k++) {
+            int64_t to = cursor[mail->in[k].site - first]++;
+            rows->column[to] = mail->in[k].gene;
+            rows->value[to] = mail->in[k].value;
+        }
+    }
+    MPI_Type_free(&type);
+    return fault;
+}
+
+enum { WORD = 64 };
+
+/* Ascending genes in every row: its entries are marked and laid out over all genes, and taken up in order. */
+static status order_rows(struct sparse_rows *rows, int64_t n_genes)
+{
+    size_t words = (size_t)(n_genes / WORD) + 1;
+    uint64_t *mark = calloc(words, sizeof *mark);
+    float *value = malloc(words * WORD * sizeof *value);
+    status fault = mark && value ? MONGE_OK : error_memory("rows of a layer", 4.1 * (double)n_genes);
+    for (int64_t i = 0; i < rows->n_rows && !fault; i++) {
+        for (int64_t k = rows->start[i]; k < rows->start[i + 1]; k++) {
+            mark[rows->column[k] / WORD] |= UINT64_C(1) << rows->column[k] % WORD;
+            value[rows->column[k]] = rows->value[k];
+        }
+        int64_t to = rows->start[i];
+        for (size_t w = 0; w < words; w++)
+            for (; mark[w]; mark[w] &= mark[w] - 1) { /* the lowest one first */
+                int32_t gene = (int32_t)(w * WORD) + __builtin_ctzll(mark[w]);
+                rows->column[to] = gene;
+                rows->value[to++] = value[gene];
+            }
+    }
+    free(mark);
+    free(value);
+    return fault;
 }
 
 status gene_counts_to_rows(const struct gene_counts *columns, const int64_t *start, const int32_t *site, const float *value,
@@ -416,12 +497,24 @@ status gene_counts_to_rows(const struct gene_counts *columns, const int64_t *sta
     struct mail mail;
     memset(rows, 0, sizeof *rows);
     struct stream stream = {columns, section, NULL, columns->n_genes, start, site, value, column_entry};
+    int64_t *cursor = NULL;
     status fault = agree(comm, mail_new(&mail, section->sites.size));
     if (!fault)
-        fault = mail_deliver(&mail, &stream, comm);
+        fault = announce_rows(rows, &stream);
+    if (!fault) {
+        cursor = malloc(((size_t)rows->n_rows + 1) * sizeof *cursor);
+        fault = agree(comm, cursor ? MONGE_OK : error_memory("rows of a layer", 8.0 * (double)rows->n_rows));
+    }
+    if (!fault) {
+        memcpy(cursor, rows->start, (size_t)rows->n_rows * sizeof *cursor);
+        fault = deliver_rows(rows, &mail, &stream, cursor);
+    }
     if (!fault)
-        fault = agree(comm, build_rows(rows, &mail, section));
+        fault = agree(comm, order_rows(rows, section->n_genes));
+    free(cursor);
     mail_free(&mail);
+    if (fault)
+        sparse_rows_free(rows);
     return fault;
 }
 

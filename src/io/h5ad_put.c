@@ -26,18 +26,24 @@ static hid_t text_type(void)
     return type;
 }
 
-status put_text_attribute(hid_t at, const char *file_path, const char *object, const char *name, const char *value)
+/* A new scalar attribute; the type is closed. */
+static status put_attribute(hid_t at, const char *file_path, const char *object, const char *name, hid_t type, const void *value)
 {
-    if (H5Aexists_by_name(at, object, name, H5P_DEFAULT) > 0)
-        H5Adelete_by_name(at, object, name, H5P_DEFAULT);
-    hid_t type = text_type(), space = H5Screate(H5S_SCALAR);
+    hid_t space = H5Screate(H5S_SCALAR);
     hid_t attribute = H5Acreate_by_name(at, object, name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-    status s = attribute < 0 || H5Awrite(attribute, type, &value) < 0 ? failed(file_path, object) : MONGE_OK;
+    status s = attribute < 0 || H5Awrite(attribute, type, value) < 0 ? failed(file_path, object) : MONGE_OK;
     if (attribute >= 0 && H5Aclose(attribute) < 0 && s == MONGE_OK)
         s = failed(file_path, object);
     H5Sclose(space);
     H5Tclose(type);
     return s;
+}
+
+status put_text_attribute(hid_t at, const char *file_path, const char *object, const char *name, const char *value)
+{
+    if (H5Aexists_by_name(at, object, name, H5P_DEFAULT) > 0)
+        H5Adelete_by_name(at, object, name, H5P_DEFAULT);
+    return put_attribute(at, file_path, object, name, text_type(), &value);
 }
 
 status put_encoding(hid_t at, const char *file_path, const char *object, const char *type, const char *version)
@@ -202,18 +208,6 @@ status put_fixed_texts(hid_t file, const char *file_path, const char *path, int6
     return s;
 }
 
-static status put_switch_attribute(hid_t at, const char *file_path, const char *object, const char *name, int8_t value)
-{
-    hid_t type = put_file_type(VALUE_BOOL), space = H5Screate(H5S_SCALAR);
-    hid_t attribute = H5Acreate_by_name(at, object, name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-    status s = attribute < 0 || H5Awrite(attribute, type, &value) < 0 ? failed(file_path, object) : MONGE_OK;
-    if (attribute >= 0 && H5Aclose(attribute) < 0 && s == MONGE_OK)
-        s = failed(file_path, object);
-    H5Sclose(space);
-    H5Tclose(type);
-    return s;
-}
-
 status put_categorical(hid_t file, const char *file_path, const char *path, int64_t n, int64_t n_categories, char *const *categories)
 {
     char part[2048];
@@ -223,7 +217,7 @@ status put_categorical(hid_t file, const char *file_path, const char *path, int6
     if (s == MONGE_OK)
         s = put_encoding(file, file_path, path, "categorical", "0.2.0");
     if (s == MONGE_OK)
-        s = put_switch_attribute(file, file_path, path, "ordered", 0);
+        s = put_attribute(file, file_path, path, "ordered", put_file_type(VALUE_BOOL), &(int8_t){0});
     snprintf(part, sizeof part, "%.2000s/codes", path);
     if (s == MONGE_OK)
         s = put_array(file, file_path, part, VALUE_CATEGORY, 1, &n, NULL);

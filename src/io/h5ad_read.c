@@ -423,11 +423,52 @@ static status find_truth(struct input *input, hid_t file)
     return s;
 }
 
+/* The sections of a stack that monge wrote: obs/section tells them apart. Names of sections that have lost their spots are dropped. */
+static status find_parts(struct input *input, hid_t file)
+{
+    double *code = NULL;
+    if (h5_kind(file, "uns/monge/stack/name") == H5_ABSENT || h5_kind(file, "obs/section/codes") != H5_IS_DATASET)
+        return MONGE_OK;
+    int64_t n = 0;
+    status s = h5_read_texts(file, input->file, "obs/section/categories", &n, &input->part_name);
+    input->n_parts = s == MONGE_OK ? (int)n : 0;
+    if (s == MONGE_OK)
+        s = h5_read_all(file, input->file, "obs/section/codes", input->n_spots, &code);
+    int32_t *place = calloc((size_t)n + 1, sizeof *place), used = 0;
+    input->part = malloc((size_t)(input->n_spots + 1) * sizeof *input->part);
+    if (s == MONGE_OK && (!place || !input->part))
+        s = error_memory("obs/section", 4.0 * (double)input->n_spots);
+    for (int64_t i = 0; i < input->n_spots && s == MONGE_OK; i++) {
+        if (!(code[i] >= 0.0 && code[i] < (double)n))
+            s = error_set(MONGE_BAD_DATA, "%s: obs/section row %" PRId64 " names no section; give every spot its own", input->file, i);
+        else
+            place[(int64_t)code[i]] = 1;
+    }
+    for (int64_t k = 0; k < n && s == MONGE_OK; k++) {
+        char *name = input->part_name[k];
+        input->part_name[k] = NULL;
+        if (place[k]) {
+            input->part_name[used] = name;
+            place[k] = used++;
+        } else {
+            free(name);
+        }
+    }
+    for (int64_t i = 0; i < input->n_spots && s == MONGE_OK; i++)
+        input->part[i] = place[(int64_t)code[i]];
+    input->n_parts = s == MONGE_OK ? used : input->n_parts;
+    free(place);
+    free(code);
+    return s;
+}
+
 status h5ad_read_head(struct input *input, hid_t file, const struct read_options *options)
 {
     name_counts(input, options->layer);
     bool raw = options->layer && !strcmp(options->layer, "raw");
     status s = read_obs(input, file, options);
+    if (s == MONGE_OK)
+        s = find_parts(input, file);
     if (s == MONGE_OK)
         s = read_var(input, file, raw ? "raw/var" : "var");
     if (s == MONGE_OK)

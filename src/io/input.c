@@ -10,6 +10,7 @@
 #include "h5_util.h"
 #include "monge/agree.h"
 #include "monge/text.h"
+#include "parts.h"
 #include "row_order.h"
 #include "share.h"
 
@@ -40,6 +41,8 @@ void input_free(struct input *input)
     free(input->column_map);
     free(input->domain);
     free(input->marker_domain);
+    texts_free(input->part_name, input->n_parts);
+    free(input->part);
     sparse_rows_free(&input->parsed);
     memset(input, 0, sizeof *input);
 }
@@ -74,6 +77,8 @@ status input_share(struct input *input, MPI_Comm comm)
         input->image.pixel = NULL;
         input->column_map = NULL;
         input->domain = input->marker_domain = NULL;
+        input->part_name = NULL;
+        input->part = NULL;
         memset(&input->parsed, 0, sizeof input->parsed);
     }
     size_t n = (size_t)input->n_spots;
@@ -86,6 +91,7 @@ status input_share(struct input *input, MPI_Comm comm)
                   {(void **)&input->array_col, n * sizeof(int32_t)},
                   {(void **)&input->x, n * sizeof(double)},
                   {(void **)&input->y, n * sizeof(double)},
+                  {(void **)&input->part, n * sizeof(int32_t)},
                   {(void **)&input->domain, n * sizeof(double)},
                   {(void **)&input->marker_domain, (size_t)input->n_genes * sizeof(double)},
                   {(void **)&input->column_map, (size_t)input->matrix.n_cols * sizeof(int32_t)},
@@ -99,6 +105,8 @@ status input_share(struct input *input, MPI_Comm comm)
         s = share_texts(&input->gene_id, input->n_genes, comm);
     if (s == MONGE_OK)
         s = share_texts(&input->spot_name, input->n_spots, comm);
+    if (s == MONGE_OK)
+        s = share_texts(&input->part_name, input->n_parts, comm);
     return s;
 }
 
@@ -188,6 +196,10 @@ static status site_coordinates(struct section *section, const struct input *inpu
 
 static status place_spots(struct section *section, struct input *input, enum holes holes)
 {
+    if (input->n_parts > 1) {
+        status s = parts_of_input(section, input);
+        return s == MONGE_OK ? partition_new(&section->sites, section->comm, section->slide.n_blocks, section->slide.block_start) : s;
+    }
     bool positions = input->x != NULL;
     status s = !positions && !input->array_row ? stand_in_a_row(input) : MONGE_OK;
     struct spot_table table = {input->n_spots, input->array_row, input->array_col, input->x, input->y, input->in_tissue, input->source};

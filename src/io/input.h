@@ -25,6 +25,9 @@ struct input {
     struct matrix truth;            /* layers/truth of a simulated section; n_rows 0: none */
     double truth_scale;             /* its mean capture efficiency */
     double *domain, *marker_domain; /* n_spots, n_genes: its domains and their marker genes; NULL: none */
+    int n_parts;                    /* sections that the file holds, if a stack was written to it; 0, 1: a single one */
+    char **part_name;               /* n_parts */
+    int32_t *part;                  /* n_spots: the section of each */
     char library[512];              /* key of uns/spatial; "" if none */
     double scale_factor[4];         /* SCALE_FACTORS of the library, NAN if absent */
 };

@@ -164,6 +164,8 @@ static status count_sites(const struct input *input, enum holes holes, int64_t *
         return MONGE_OK;
     const struct spot_table table = {input->n_spots, input->array_row, input->array_col, input->x,
                                      input->y,       input->in_tissue, input->source};
+    if (input->n_parts > 1)
+        return MONGE_OK; /* only places with a spot are sites */
     struct slide slide = {0};
     status s = slide_new(&slide, &table, holes);
     if (s == MONGE_OK) {

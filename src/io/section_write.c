@@ -199,7 +199,7 @@ static status measure(struct output *out)
 static status plan(struct output *out, int rank)
 {
     const struct section *section = out->section;
-    int copies = rank == 0 && section->n_parts == 0 && is_h5ad(section->source);
+    int copies = rank == 0 && is_h5ad(section->source);
     MPI_Bcast(&copies, 1, MPI_INT, 0, section->comm);
     out->copies = copies;
     out->own = (struct section){.comm = section->comm, .n_spots = section->n_spots, .n_genes = section->n_genes};

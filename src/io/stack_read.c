@@ -13,6 +13,7 @@
 #include "monge/text.h"
 #include "names.h"
 #include "obs_columns.h"
+#include "parts.h"
 #include "row_order.h"
 #include "stack_names.h"
 
@@ -71,41 +72,22 @@ static status read_labels(struct input *input, struct obs_columns *labels)
     return s;
 }
 
-struct place {
-    double x, y;
-    int64_t spot;
-};
-
-static int compare_places(const void *a, const void *b)
-{
-    const struct place *p = a, *q = b;
-    if (p->x != q->x)
-        return p->x < q->x ? -1 : 1;
-    if (p->y != q->y)
-        return p->y < q->y ? -1 : 1;
-    return (p->spot > q->spot) - (p->spot < q->spot);
-}
-
 static status check_distinct(const struct input *input)
 {
-    struct place *places = malloc((size_t)input->n_spots * sizeof *places);
-    if (!places)
-        return error_memory("positions", 24.0 * (double)input->n_spots);
-    for (int64_t i = 0; i < input->n_spots; i++)
-        places[i] = (struct place){input->x[i], input->y[i], i};
-    qsort(places, (size_t)input->n_spots, sizeof *places, compare_places);
-    status s = MONGE_OK;
-    for (int64_t i = 1; i < input->n_spots && s == MONGE_OK; i++)
-        if (places[i].x == places[i - 1].x && places[i].y == places[i - 1].y)
-            s = error_set(MONGE_BAD_DATA, "%s: the spots '%s' and '%s' have the same position (%g, %g); every spot needs its own place",
-                          input->source, input->spot_name[places[i - 1].spot], input->spot_name[places[i].spot], places[i].x, places[i].y);
-    free(places);
+    int64_t pair[2];
+    status s = slide_same_place(input->n_spots, input->x, input->y, pair);
+    if (s == MONGE_OK && pair[0] >= 0)
+        s = error_set(MONGE_BAD_DATA, "%s: the spots '%s' and '%s' have the same position (%g, %g); every spot needs its own place",
+                      input->source, input->spot_name[pair[0]], input->spot_name[pair[1]], input->x[pair[0]], input->y[pair[0]]);
     return s;
 }
 
 /* What slide_new also finds, said with the names of the spots. */
 static status check_places(const struct input *input)
 {
+    if (input->n_parts > 1)
+        return error_set(MONGE_BAD_DATA, "%s: holds %d sections already; give the files that they came from", input->source,
+                         input->n_parts);
     if (input->n_spots < 2)
         return error_set(MONGE_BAD_DATA, "%s: has one spot only ('%s'); a section of several needs two or more", input->source,
                          input->spot_name[0]);
@@ -250,80 +232,17 @@ static status read_rows(const struct stack *stack, struct sparse_rows *counts)
 
 /* ---- slide ---- */
 
-static status slide_start(struct slide *slide, int64_t n_sites)
-{
-    size_t n = (size_t)n_sites + 1;
-    *slide = (struct slide){.lattice = LATTICE_NONE, .pitch_um = NAN};
-    slide->kind = malloc(n);
-    slide->spot = malloc(n * sizeof *slide->spot);
-    slide->x = malloc(n * sizeof *slide->x);
-    slide->y = malloc(n * sizeof *slide->y);
-    slide->block_start = calloc(n + 1, sizeof *slide->block_start); /* a block has one site at least */
-    if (slide->kind && slide->spot && slide->x && slide->y && slide->block_start)
-        return MONGE_OK;
-    return error_memory("the sites of the slide", 33.0 * (double)n_sites);
-}
-
-/* The places with a spot, block by block; blocks without any are left out. */
-static void append_sites(struct section *section, const struct slide *part, const struct input *input, int64_t first_spot)
-{
-    struct slide *slide = &section->slide;
-    for (int64_t block = 0; block < part->n_blocks; block++) {
-        for (int64_t site = part->block_start[block]; site < part->block_start[block + 1]; site++) {
-            int64_t spot = part->spot[site], to = slide->n_sites;
-            if (spot < 0)
-                continue;
-            slide->kind[to] = part->kind[site];
-            slide->spot[to] = first_spot + spot;
-            slide_position(part, site, &slide->x[to], &slide->y[to]);
-            section->spatial_x[to] = input->x ? input->x[spot] : slide->x[to];
-            section->spatial_y[to] = input->y ? input->y[spot] : slide->y[to];
-            slide->n_sites++;
-        }
-        if (slide->n_sites > slide->block_start[slide->n_blocks])
-            slide->block_start[++slide->n_blocks] = slide->n_sites;
-    }
-}
-
-static status append_part(struct stack *stack, int k, int64_t first_spot)
-{
-    struct section *section = stack->section;
-    struct section_part *part = &section->parts[k];
-    const struct input *input = &stack->inputs[k];
-    const struct spot_table table = {input->n_spots, input->array_row, input->array_col, input->x,
-                                     input->y,       input->in_tissue, input->source};
-    part->name = text_copy(stack->part_name[k]);
-    part->source = text_copy(input->source);
-    struct slide slide = {0};
-    status s = part->name && part->source ? slide_new(&slide, &table, HOLES_OMIT) : error_code();
-    if (s != MONGE_OK)
-        return s;
-    part->first_spot = first_spot;
-    part->n_spots = part->n_sites = input->n_spots;
-    part->first_site = section->slide.n_sites;
-    part->lattice = slide.lattice;
-    append_sites(section, &slide, input, first_spot);
-    double pitch = isnan(input->pitch_um) && slide.lattice == LATTICE_HEX ? 100.0 : input->pitch_um;
-    section->slide.pitch_um = k == 0 || section->slide.pitch_um == pitch ? pitch : NAN;
-    slide_free(&slide);
-    return slide_spacing(part->n_sites, section->spatial_x + part->first_site, section->spatial_y + part->first_site, &part->spacing);
-}
-
 static status place_spots(struct stack *stack)
 {
     struct section *section = stack->section;
-    size_t n = (size_t)section->n_spots;
-    section->spatial_x = malloc((n + 1) * sizeof *section->spatial_x);
-    section->spatial_y = malloc((n + 1) * sizeof *section->spatial_y);
-    section->parts = calloc((size_t)stack->n_parts, sizeof *section->parts);
-    if (!section->spatial_x || !section->spatial_y || !section->parts)
-        return error_memory("the sites of the slide", 16.0 * (double)n);
-    section->n_parts = stack->n_parts;
-    status s = slide_start(&section->slide, section->n_spots);
+    status s = parts_start(section, stack->n_parts);
     int64_t first_spot = 0;
     for (int k = 0; k < stack->n_parts && s == MONGE_OK; k++) {
-        s = append_part(stack, k, first_spot);
-        first_spot += stack->inputs[k].n_spots;
+        const struct input *input = &stack->inputs[k];
+        const struct spot_table table = {input->n_spots, input->array_row, input->array_col, input->x,
+                                         input->y,       input->in_tissue, input->source};
+        s = parts_append(section, stack->part_name[k], input->source, &table, input->pitch_um, first_spot, NULL);
+        first_spot += input->n_spots;
     }
     return s == MONGE_OK ? partition_new(&section->sites, stack->comm, section->slide.n_blocks, section->slide.block_start) : s;
 }

@@ -65,7 +65,7 @@ static status add_rings(const struct slide *slide, const struct partition *sites
     if (st)
         return st;
     for (int64_t i = 0; i < sites->n_own; i++) {
-        if (slide->kind[sites->first + i] != SITE_BACKGROUND)
+        if (slide->kind[sites->first + i] != SITE_BACKGROUND || !slide_scored(slide, sites->first + i))
             continue;
         double distance = distance_to_tissue(&points, slide, sites->first + i, n_rings + 0.5);
         int ring = isinf(distance) ? n_rings : (int)fmin(n_rings, fmax(0.0, ceil(distance - 0.5) - 1.0));

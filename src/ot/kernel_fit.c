@@ -127,7 +127,7 @@ static status profile_new(struct profile *profile, const struct slide *slide, co
     profile->term = all + 4 * own;
     double sum = 0.0, tissue = 0.0;
     for (int64_t i = 0; i < sites->n_own; i++) {
-        profile->counted[i] = 1.0;
+        profile->counted[i] = slide_scored(slide, sites->first + i) ? 1.0 : 0.0;
         profile->start[i] = slide->kind[sites->first + i] == SITE_TISSUE ? total[i] : 0.0;
     }
     st = exact_field_sum_f64(sites, 1, total, NULL, &sum);

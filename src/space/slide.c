@@ -28,6 +28,7 @@ void slide_free(struct slide *slide)
     free(slide->block_start);
     free(slide->tile_block);
     free(slide->block_tile);
+    free(slide->margin);
     if (slide->cells)
         cell_list_free(slide->cells);
     free(slide->cells);
@@ -259,6 +260,11 @@ int slide_neighbours(const struct slide *slide, int64_t site, int64_t *neighbour
     return list.n;
 }
 
+bool slide_scored(const struct slide *slide, int64_t site)
+{
+    return !slide->margin || !slide->margin[site];
+}
+
 int64_t slide_count(const struct slide *slide, enum site_kind kind)
 {
     int64_t n = 0;
@@ -437,21 +443,32 @@ static status check_finite(const struct spot_table *spots)
     return MONGE_OK;
 }
 
+status slide_same_place(int64_t n, const double *x, const double *y, int64_t pair[2])
+{
+    struct place *places = malloc((size_t)(n + 1) * sizeof *places);
+    if (!places)
+        return error_memory("positions", 24.0 * (double)n);
+    for (int64_t i = 0; i < n; i++)
+        places[i] = (struct place){x[i], y[i], i};
+    qsort(places, (size_t)n, sizeof *places, compare_places);
+    pair[0] = pair[1] = -1;
+    for (int64_t i = 1; i < n && pair[0] < 0; i++)
+        if (places[i].x == places[i - 1].x && places[i].y == places[i - 1].y) {
+            pair[0] = places[i - 1].spot;
+            pair[1] = places[i].spot;
+        }
+    free(places);
+    return MONGE_OK;
+}
+
 static status check_distinct(const struct spot_table *spots)
 {
-    struct place *places = malloc((size_t)spots->n_spots * sizeof *places);
-    if (!places)
-        return error_memory("positions", 24.0 * (double)spots->n_spots);
-    for (int64_t i = 0; i < spots->n_spots; i++)
-        places[i] = (struct place){spots->x[i], spots->y[i], i};
-    qsort(places, (size_t)spots->n_spots, sizeof *places, compare_places);
-    status s = MONGE_OK;
-    for (int64_t i = 1; i < spots->n_spots && s == MONGE_OK; i++)
-        if (places[i].x == places[i - 1].x && places[i].y == places[i - 1].y)
-            s = error_set(MONGE_BAD_DATA,
-                          "%s: rows %" PRId64 " and %" PRId64 " have the same position (%g, %g); every spot needs its own place",
-                          spots->source, places[i - 1].spot, places[i].spot, places[i].x, places[i].y);
-    free(places);
+    int64_t pair[2];
+    status s = slide_same_place(spots->n_spots, spots->x, spots->y, pair);
+    if (s == MONGE_OK && pair[0] >= 0)
+        s = error_set(MONGE_BAD_DATA,
+                      "%s: rows %" PRId64 " and %" PRId64 " have the same position (%g, %g); every spot needs its own place", spots->source,
+                      pair[0], pair[1], spots->x[pair[1]], spots->y[pair[1]]);
     return s;
 }
 

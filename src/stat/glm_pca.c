@@ -18,6 +18,7 @@
 #include "monge/vector_math.h"
 
 enum { MIN_ITERATIONS = 5, MAX_HALVINGS = 30 };
+static const double CAP = 16.0;  /* a trial of a gene may raise its largest mean so much */
 static const double START = 0.1; /* standard deviation of the factors at the start */
 
 struct glm_pca_options glm_pca_options_default(void)
@@ -39,11 +40,11 @@ void glm_pca_free(struct glm_pca *pca)
 /* A set of genes: all of them, or those whose step is still too long. */
 struct genes {
     int n;
-    int *index;         /* n: among all used genes */
-    double *loading;    /* dims x n */
-    double *step;       /* dims x n */
-    double *length;     /* n: of the step */
-    struct exact *mean; /* n: M_g */
+    int *index;      /* n: among all used genes */
+    double *loading; /* dims x n */
+    double *step;    /* dims x n */
+    double *length;  /* n: of the step */
+    double *mean;    /* n: M_g; infinite where a spot's share is beyond its cap */
 };
 
 struct work {
@@ -62,68 +63,76 @@ struct work {
     double *linear;                            /* n_features x dims: sum_i y_ig u_il */
     double *gradient;                          /* dims x n_features */
     double *loss;                              /* n_features */
-    double *eta, *mu, *move;                   /* n_features */
+    double *eta, *mu, *move, *cap;             /* n_features */
     double *eigenvalue, *eigenvector, *square; /* dims, dims x dims, dims x dims */
     double *short_a, *short_b, *short_c;       /* dims */
     double *unit;                              /* dims: a power of two above the largest |u_l|; 0 if that is */
     double *total_unit;                        /* n_features: of Y_g */
-    double *largest;                           /* dims + 1: |u_l| over all rows; mu */
+    double *largest;                           /* dims + n_features: |u_l|, then mu of each gene, over all rows */
+    double *mean_shift;                        /* n_features: rounding shift of M_g */
     double constant;                           /* sum y log y - y */
     struct genes active;
 };
 
+struct slot {
+    double **array;
+    size_t length;
+};
+enum { N_SLOTS = 25 };
+
+static void list_slots(struct work *k, struct slot slots[N_SLOTS])
+{
+    size_t n = (size_t)k->n_rows, f = (size_t)k->n_features, d = (size_t)k->dims;
+    const struct slot all[N_SLOTS] = {{&k->offset, n},
+                                      {&k->total, f},
+                                      {&k->u, n * d},
+                                      {&k->v, d * f},
+                                      {&k->intercept, f},
+                                      {&k->linear, d * f},
+                                      {&k->gradient, d * f},
+                                      {&k->loss, f},
+                                      {&k->eta, f},
+                                      {&k->mu, f},
+                                      {&k->move, f},
+                                      {&k->cap, f},
+                                      {&k->eigenvalue, d},
+                                      {&k->eigenvector, d * d},
+                                      {&k->square, d * d},
+                                      {&k->short_a, d},
+                                      {&k->short_b, d},
+                                      {&k->short_c, d},
+                                      {&k->unit, d},
+                                      {&k->total_unit, f},
+                                      {&k->largest, d + f},
+                                      {&k->mean_shift, f},
+                                      {&k->active.loading, d * f},
+                                      {&k->active.step, d * f},
+                                      {&k->active.length, 2 * f}};
+    memcpy(slots, all, sizeof all);
+}
+
 static void work_free(struct work *k)
 {
-    sparse_rows_free(&k->y);
-    double **arrays[] = {&k->offset,  &k->total,   &k->u,       &k->v,    &k->intercept,  &k->linear,      &k->gradient,
-                         &k->loss,    &k->eta,     &k->mu,      &k->move, &k->eigenvalue, &k->eigenvector, &k->square,
-                         &k->short_c, &k->short_a, &k->short_b, &k->unit, &k->total_unit, &k->largest};
-    for (size_t a = 0; a < sizeof arrays / sizeof arrays[0]; a++)
-        free(*arrays[a]);
+    struct slot slots[N_SLOTS];
+    list_slots(k, slots);
+    for (int s = 0; s < N_SLOTS; s++)
+        free(*slots[s].array);
     free(k->active.index);
-    free(k->active.loading);
-    free(k->active.step);
-    free(k->active.length);
-    free(k->active.mean);
+    sparse_rows_free(&k->y);
 }
 
 static status work_new(struct work *k)
 {
-    size_t n = (size_t)k->n_rows, f = (size_t)k->n_features, d = (size_t)k->dims;
-    struct {
-        double **array;
-        size_t length;
-    } arrays[] = {{&k->offset, n},
-                  {&k->total, f},
-                  {&k->u, n * d},
-                  {&k->v, d * f},
-                  {&k->intercept, f},
-                  {&k->linear, d * f},
-                  {&k->gradient, d * f},
-                  {&k->loss, f},
-                  {&k->eta, f},
-                  {&k->mu, f},
-                  {&k->move, f},
-                  {&k->eigenvalue, d},
-                  {&k->eigenvector, d * d},
-                  {&k->square, d * d},
-                  {&k->short_c, d},
-                  {&k->short_a, d},
-                  {&k->short_b, d},
-                  {&k->unit, d},
-                  {&k->total_unit, f},
-                  {&k->largest, d + 1},
-                  {&k->active.loading, d * f},
-                  {&k->active.step, d * f},
-                  {&k->active.length, f}};
+    struct slot slots[N_SLOTS];
     bool complete = true;
-    for (size_t a = 0; a < sizeof arrays / sizeof arrays[0]; a++)
-        complete = (*arrays[a].array = calloc(arrays[a].length + 1, sizeof(double))) && complete;
-    k->active.index = calloc(f + 1, sizeof(int));
-    k->active.mean = calloc(f + 1, sizeof(struct exact));
-    if (complete && k->active.index && k->active.mean)
+    list_slots(k, slots);
+    for (int s = 0; s < N_SLOTS; s++)
+        complete = (*slots[s].array = calloc(slots[s].length + 1, sizeof(double))) && complete;
+    k->active.index = calloc((size_t)k->n_features + 1, sizeof(int));
+    k->active.mean = k->active.length ? k->active.length + k->n_features : NULL;
+    if (complete && k->active.index)
         return MONGE_OK;
-    return error_memory("GLM-PCA", 8.0 * (double)(n * d + 6 * d * f));
+    return error_memory("GLM-PCA", 8.0 * (double)k->dims * (double)(k->n_rows + 6 * k->n_features));
 }
 
 /* ---- counts ---- */
@@ -225,10 +234,14 @@ static double power_above(double x)
 }
 
 /* Y_g, the constant of the deviance. Collective. */
-static void measure(struct work *k)
+static status measure(struct work *k)
 {
-    struct exact constant = {0}, *total = k->active.mean;
-    memset(total, 0, (size_t)k->n_features * sizeof *total);
+    struct exact constant = {0}, *total = calloc((size_t)k->n_features, sizeof *total);
+    status fault = agree(k->comm, total ? MONGE_OK : error_memory("totals of genes", 48.0 * k->n_features));
+    if (fault) {
+        free(total);
+        return fault;
+    }
     for (int64_t e = 0; e < k->y.start[k->n_rows]; e++) {
         double y = (double)k->y.value[e];
         exact_add(&total[k->y.column[e]], y);
@@ -245,6 +258,8 @@ static void measure(struct work *k)
     }
     for (int f = 0; f < k->n_features; f++)
         k->intercept[f] -= log(k->all);
+    free(total);
+    return MONGE_OK;
 }
 
 static void start_random(struct work *k, int64_t row_first, uint64_t seed)
@@ -382,12 +397,13 @@ static double step_spot(struct work *k, int64_t row)
     return evaluate_spot(k, row);
 }
 
-/* All spots; then sum mu - y eta of all ranks, and the largest |u_l| and mu. Collective. */
+/* All spots; then sum mu - y eta of all ranks, and the largest |u_l| and mu (bounds of the sums to come). Collective. */
 static double step_spots(struct work *k, bool move)
 {
     struct exact sum = {0};
     int d = k->dims;
-    memset(k->largest, 0, ((size_t)d + 1) * sizeof *k->largest);
+    double *largest_mu = k->largest + d;
+    memset(k->largest, 0, (size_t)(d + k->n_features) * sizeof *k->largest);
     if (move)
         curvature_of_spots(k);
     for (int64_t i = 0; i < k->n_rows; i++) {
@@ -395,12 +411,14 @@ static double step_spots(struct work *k, bool move)
             continue;
         exact_add(&sum, move ? step_spot(k, i) : evaluate_spot(k, i));
         for (int g = 0; g < k->n_features; g++)
-            k->largest[d] = fmax(k->largest[d], k->mu[g]);
+            largest_mu[g] = k->mu[g] > largest_mu[g] ? k->mu[g] : largest_mu[g];
         for (int l = 0; l < d; l++)
             k->largest[l] = fmax(k->largest[l], fabs(k->u[i * d + l]));
     }
     exact_allreduce(&sum, 1, k->comm);
-    MPI_Allreduce(MPI_IN_PLACE, k->largest, d + 1, MPI_DOUBLE, MPI_MAX, k->comm);
+    MPI_Allreduce(MPI_IN_PLACE, k->largest, d + k->n_features, MPI_DOUBLE, MPI_MAX, k->comm);
+    for (int g = 0; g < k->n_features; g++)
+        k->mean_shift[g] = rounding_shift(CAP * (double)k->n_all * largest_mu[g]);
     return exact_value(&sum);
 }
 
@@ -447,12 +465,17 @@ static void curvature_of_genes(struct work *k)
 }
 
 /* M_g of the active genes at their loadings; with_gradient (then all genes are active): sum_i exp(o_i + u_i v_g) u_il to k->gradient.
- * Collective. */
+ * A mean beyond its cap makes M_g infinite, so that the bound of the sum holds for the others. Collective. */
 static void sum_spots(struct work *k, bool with_gradient)
 {
     struct genes *a = &k->active;
     int d = k->dims, n = a->n;
+    double *shift = k->move, *cap = k->cap;
     memset(a->mean, 0, (size_t)n * sizeof *a->mean);
+    for (int g = 0; g < n; g++) {
+        shift[g] = k->mean_shift[a->index[g]];
+        cap[g] = CAP * k->largest[d + a->index[g]];
+    }
     if (with_gradient)
         memset(k->gradient, 0, (size_t)d * (size_t)n * sizeof *k->gradient);
     for (int64_t i = 0; i < k->n_rows; i++) {
@@ -463,15 +486,14 @@ static void sum_spots(struct work *k, bool with_gradient)
         add_product(d, n, k->u + i * d, a->loading, k->eta);
         exponentials(n, k->eta, k->mu);
         for (int g = 0; g < n; g++)
-            exact_add(&a->mean[g], k->mu[g]);
+            a->mean[g] += k->mu[g] <= cap[g] ? rounded(k->mu[g], shift[g]) : (double)INFINITY;
         for (int l = 0; l < d && with_gradient; l++) {
-            double u = k->u[i * d + l], shift = rounding_shift(2.0 * k->largest[l] * k->largest[d] * (double)k->n_all);
-            double *sum = k->gradient + (int64_t)l * n;
+            double u = k->u[i * d + l], unit = k->unit[l], *sum = k->gradient + (int64_t)l * n;
             for (int g = 0; g < n; g++)
-                sum[g] += rounded(u * k->mu[g], shift);
+                sum[g] += rounded(u * k->mu[g], unit * shift[g]);
         }
     }
-    exact_allreduce(a->mean, n, k->comm);
+    MPI_Allreduce(MPI_IN_PLACE, a->mean, n, MPI_DOUBLE, MPI_SUM, k->comm);
     if (with_gradient)
         MPI_Allreduce(MPI_IN_PLACE, k->gradient, d * n, MPI_DOUBLE, MPI_SUM, k->comm);
 }
@@ -534,7 +556,7 @@ static void prepare_genes(struct work *k)
         a->index[g] = g;
     sum_spots(k, true);
     for (int g = 0; g < f; g++) {
-        double mean = exact_value(&a->mean[g]), scale = k->total[g] / mean, *gradient = k->short_a;
+        double mean = a->mean[g], scale = k->total[g] / mean, *gradient = k->short_a;
         k->loss[g] = gene_objective(k, g, mean);
         for (int l = 0; l < d; l++) {
             int64_t at = (int64_t)l * f + g;
@@ -558,7 +580,7 @@ static void step_genes(struct work *k)
         try_lengths(k);
         sum_spots(k, false);
         for (int g = 0; g < a->n; g++) {
-            double mean = exact_value(&a->mean[g]);
+            double mean = a->mean[g];
             int all = a->index[g];
             if (gene_objective(k, g, mean) <= k->loss[all]) {
                 for (int l = 0; l < k->dims; l++)
@@ -644,8 +666,9 @@ status glm_pca_fit(struct glm_pca *pca, MPI_Comm comm, int64_t row_first, const 
             fault = take_counts(&work, pca, rows, n_genes);
         fault = agree(comm, fault);
     }
+    if (!fault)
+        fault = measure(&work);
     if (!fault) {
-        measure(&work);
         start_random(&work, row_first, options->seed);
         iterate(&work, options, pca);
         take_result(&work, pca);

@@ -41,6 +41,8 @@ static const struct option options[] = {
            "strength that ties the kernel weights of a gene to the shared ones; 0: one kernel for all; unset: by thinning"),
     OPTION("rho", OPTION_REAL, rho, NULL, 0, 1e9, NULL, "counts",
            "strength of the factor per gene and receiving spot; 0: off; unset: by thinning"),
+    OPTION("prior-trend", OPTION_REAL, prior_trend, NULL, 0, 32, NULL, "pitches",
+           "width of the smooth trend by which a gene may leave the shared field; 0: off; unset: by thinning"),
     OPTION("sweeps", OPTION_INTEGER, sweeps, NULL, 1, 10000, NULL, NULL, "sweeps of the low-rank field; unset: 40 or 120 by thinning"),
     OPTION("seed", OPTION_INTEGER, seed, "1", 0, 0, NULL, NULL, "seed of all random numbers"),
     OPTION("strength", OPTION_CHOICE, strength, "auto", 0, 0, strengths, NULL,
@@ -58,6 +60,9 @@ static const struct option options[] = {
            "widths of further Gaussians that gene weights may use"),
     OPTION("selection-genes", OPTION_INTEGER, selection_genes, NULL, 8, 1000000, NULL, NULL,
            "genes used for the choices, stratified by depth; unset: 400, fewer on large slides"),
+    OPTION("calibration-sites", OPTION_INTEGER, calibration_sites, NULL, 0, 1e9, NULL, "sites",
+           "size of the part of the slide on which kernel fit and choices are made; 0: the whole slide; unset: 25000 of slides above "
+           "40000"),
     OPTION("mean-layer", OPTION_CHOICE, mean_layer, "auto", 0, 0, switches, NULL,
            "also write expected counts, layers/corrected_mean; auto: below 2e7 spots x genes"),
     OPTION("precision", OPTION_CHOICE, precision, "auto", 0, 0, precisions, NULL,
@@ -85,8 +90,9 @@ const struct option_table correct_options = {
 
 /* ---- the state of one run ---- */
 
-static void correction_free(struct correction *c)
+void correction_free(struct correction *c)
 {
+    calibration_free(c->calibration);
     readout_free(&c->readout);
     readout_free(&c->rest_readout);
     selection_free(&c->selection);
@@ -103,22 +109,30 @@ static void correction_free(struct correction *c)
     journal_clear(&c->journal);
 }
 
+status gather_field(const struct partition *from, const double *own, double *all)
+{
+    int *counts = malloc((size_t)from->size * 2 * sizeof *counts);
+    status fault = agree(from->comm, counts ? MONGE_OK : error_memory("a field of the slide", 8.0 * from->size));
+    for (int r = 0; r < from->size && !fault; r++) {
+        int64_t start = from->block_start[from->rank_block[r]], end = from->block_start[from->rank_block[r + 1]];
+        counts[r] = (int)(end - start);
+        counts[from->size + r] = (int)start;
+    }
+    if (!fault)
+        MPI_Allgatherv(own, (int)from->n_own, MPI_DOUBLE, all, counts, counts + from->size, MPI_DOUBLE, from->comm);
+    free(counts);
+    return fault;
+}
+
 /* Values at the own sites of one partition of the slide -> the own sites of another. Collective over from's ranks. */
 status redistribute(const struct partition *from, const double *own, const struct partition *to, double *to_own)
 {
-    int *counts = malloc((size_t)from->size * 2 * sizeof *counts);
     double *all = malloc((size_t)(from->n + 1) * sizeof *all);
-    status fault = agree(from->comm, counts && all ? MONGE_OK : error_memory("a field of the slide", 8.0 * (double)from->n));
-    if (!fault) {
-        for (int r = 0; r < from->size; r++) {
-            int64_t start = from->block_start[from->rank_block[r]], end = from->block_start[from->rank_block[r + 1]];
-            counts[r] = (int)(end - start);
-            counts[from->size + r] = (int)start;
-        }
-        MPI_Allgatherv(own, (int)from->n_own, MPI_DOUBLE, all, counts, counts + from->size, MPI_DOUBLE, from->comm);
+    status fault = agree(from->comm, all ? MONGE_OK : error_memory("a field of the slide", 8.0 * (double)from->n));
+    if (!fault)
+        fault = gather_field(from, own, all);
+    if (!fault && to->n_own > 0)
         memcpy(to_own, all + to->first, (size_t)to->n_own * sizeof *all);
-    }
-    free(counts);
     free(all);
     return fault;
 }
@@ -139,7 +153,8 @@ static status choose_grid(struct correction *c, int64_t n_genes)
         MPI_Comm_size(comm, &genes);
         return grid_new(&c->grid, comm, genes, 1);
     }
-    return grid_choose(&c->grid, comm, c->section->slide.n_sites, (n_genes + GENE_LANES - 1) / GENE_LANES, GENE_LANES,
+    int64_t at_once = c->whole && c->sample_genes < n_genes ? c->sample_genes : n_genes; /* a window is fitted to its sample only */
+    return grid_choose(&c->grid, comm, c->section->slide.n_sites, (at_once + GENE_LANES - 1) / GENE_LANES, GENE_LANES,
                        CORRECT_BYTES_PER_RANK);
 }
 
@@ -158,7 +173,7 @@ static status sum_counts(struct correction *c, double *gene_total)
     return MONGE_OK;
 }
 
-static status prepare(struct correction *c)
+status correct_prepare(struct correction *c)
 {
     struct section *section = c->section;
     size_t genes = (size_t)section->n_genes;
@@ -171,13 +186,13 @@ static status prepare(struct correction *c)
     if (!fault) {
         sum_counts(c, gene_total);
         for (size_t g = 0; g < genes; g++) {
-            corrected[g] = gene_total[g] >= c->options->min_total;
+            corrected[g] = gene_total[g] >= c->least_total;
             rest[g] = !corrected[g];
             n += corrected[g];
         }
         if (n == 0)
             fault = error_set(MONGE_BAD_DATA, "%s: no gene has %g molecules or more; lower --min-total or give raw counts", section->source,
-                              c->options->min_total);
+                              c->least_total);
     }
     if (!fault)
         fault = choose_grid(c, n);
@@ -194,13 +209,9 @@ static status prepare(struct correction *c)
         fault = redistribute(&section->sites, c->total, &c->columns.sites, c->grid_total);
     if (!fault) {
         bool large = (double)section->slide.n_sites * (double)n > 2e7;
-        c->setting =
-            (struct correct_setting){c->options, &section->slide, &c->grid,
-                                     c->options->precision == PRECISION_AUTO ? large : c->options->precision == PRECISION_SINGLE, c};
-        log_info(
-            "%lld of %lld genes are corrected (>= %g molecules), the others are passed through; grid %d x %d (genes x spots), %s precision",
-            (long long)n, (long long)section->n_genes, c->options->min_total, c->grid.n_gene_groups, c->grid.n_spot_groups,
-            c->setting.single ? "single" : "double");
+        c->setting = (struct correct_setting){c->options, &section->slide, &c->grid,
+                                              c->options->precision == PRECISION_AUTO ? large : c->options->precision == PRECISION_SINGLE,
+                                              c->whole ? c->whole : c};
     }
     free(gene_total);
     free(corrected);
@@ -210,7 +221,13 @@ static status prepare(struct correction *c)
 
 /* ---- kernel and receiving factors ---- */
 
-/* --kernel FILE: a measured spread. */
+/* Where kernel and choices are found: the calibration window, or the slide. */
+static struct correction *calibrated(struct correction *c)
+{
+    return c->calibration ? &c->calibration->run : c;
+}
+
+/* --kernel FILE: a measured spread, as it is on the whole slide. */
 static status measured_kernel(struct correction *c)
 {
     struct kernel_file file;
@@ -224,13 +241,19 @@ static status measured_kernel(struct correction *c)
     c->fit.with_ring = c->fit.without_ring = c->fit.parameters;
     c->fit.radius = file.distance[file.n - 1];
     fault = kernel_new_profile(&c->kernel, &c->section->slide, &c->columns.sites, &c->fit.parameters, file.n, file.distance, file.weight);
+    if (!fault && c->calibration) {
+        struct correction *at = calibrated(c);
+        struct kernel_parameters there = correct_carried(&c->fit.parameters, 1.0 / correct_window_density(&c->window, file.permeability));
+        fault = kernel_new_profile(&at->kernel, &at->section->slide, &at->columns.sites, &there, file.n, file.distance, file.weight);
+    }
     kernel_file_free(&file);
     return fault;
 }
 
 /* --kernel mlp: the learned cost, trained on the held-out half; its beta is capped at that of the fitted mixture. */
-static status learned_kernel(struct correction *c)
+static status train_phi(struct correction *c)
 {
+    const struct correction *at = calibrated(c);
     struct phi_training training = phi_training_defaults();
     training.radius = c->fit.radius;
     training.beta_cap = c->fit.parameters.beta;
@@ -239,14 +262,30 @@ static status learned_kernel(struct correction *c)
     training.journal = &c->journal;
     struct phi_trained *trained = &c->learned;
     if (!correct_holds(c, STAGE_RECEIVING)) {
-        status fault = phi_train(trained, &c->section->slide, &c->columns, &training, NULL, c->grid_total);
+        status fault = phi_train(trained, &at->section->slide, &at->columns, &training, NULL, at->grid_total);
         if (fault)
             return fault;
     }
     log_info("learned kernel: held-out fit %.5f -> %.5f in %d steps%s, beta %.3f", trained->before.fit, trained->after.fit, trained->steps,
              trained->stopped ? ", stopped by the held-out half" : "", trained->beta);
-    return kernel_new_phi(&c->kernel, &c->section->slide, &c->columns.sites, &trained->phi, trained->r, c->fit.radius, trained->stay,
-                          trained->uniform);
+    return MONGE_OK;
+}
+
+/* The kernel of the fit on one slide: that of the fit (ratio 1), or the whole one around its calibration window. */
+static status fitted_kernel(struct correction *at, const struct correction *run, double ratio)
+{
+    const struct correct_options *o = run->options;
+    const struct kernel_parameters *fit = &run->fit.parameters;
+    if (strcmp(o->kernel, "mlp") != 0) {
+        struct kernel_parameters here = correct_carried(fit, ratio);
+        return kernel_new_mixture(&at->kernel, &at->section->slide, &at->columns.sites, &here, run->fit.radius, o->kernel_dictionary.n,
+                                  o->kernel_dictionary.values);
+    }
+    const struct phi_trained *t = &run->learned;
+    struct kernel_parameters here = {.beta = 1.0 - t->stay, .uniform_weight = t->uniform / (1.0 - t->stay)};
+    here = correct_carried(&here, ratio);
+    return kernel_new_phi(&at->kernel, &at->section->slide, &at->columns.sites, &t->phi, t->r, run->fit.radius,
+                          ratio == 1.0 ? t->stay : 1.0 - here.beta, ratio == 1.0 ? t->uniform : here.beta * here.uniform_weight);
 }
 
 static void log_kernel(const struct kernel_fit *fit)
@@ -278,21 +317,28 @@ static double shorter_reach(const struct kernel_parameters *t, double radius)
 static status fit_kernel(struct correction *c)
 {
     const struct correct_options *o = c->options;
+    const struct correction *at = calibrated(c);
     bool learned = !strcmp(o->kernel, "mlp");
     phase_begin("kernel fit");
     if (!learned && strcmp(o->kernel, "mixture") != 0)
         return measured_kernel(c);
     status fault = correct_holds(c, STAGE_RECEIVING)
                        ? correct_get_kernel(c)
-                       : kernel_fit_journaled(&c->fit, &c->section->slide, &c->section->sites, c->total, &c->journal);
+                       : kernel_fit_journaled(&c->fit, &at->section->slide, &at->section->sites, at->total, &c->journal);
     if (fault)
         return c->section->source ? error_prefix("%s", c->section->source) : fault;
     c->fit.radius = isnan(o->radius) ? shorter_reach(&c->fit.parameters, c->fit.radius) : o->radius;
     log_kernel(&c->fit);
-    if (learned)
-        return learned_kernel(c);
-    return kernel_new_mixture(&c->kernel, &c->section->slide, &c->columns.sites, &c->fit.parameters, c->fit.radius, o->kernel_dictionary.n,
-                              o->kernel_dictionary.values);
+    fault = learned ? train_phi(c) : MONGE_OK;
+    if (!fault)
+        fault = fitted_kernel(c, c, correct_window_density(&c->window, c->fit.parameters.permeability));
+    if (!fault && c->calibration)
+        fault = fitted_kernel(calibrated(c), c, 1.0);
+    if (!fault && c->window.used)
+        log_info("  on the whole slide, which holds %.2f of the window's molecules per site: beta %.3f, uniform %.2f",
+                 1.0 / correct_window_density(&c->window, c->fit.parameters.permeability), c->kernel.parameters.beta,
+                 c->kernel.parameters.uniform_weight);
+    return fault;
 }
 
 static void set_strength(struct correction *c, bool cautious)
@@ -347,36 +393,40 @@ static status load_reference(struct correction *c)
     return fault;
 }
 
+/* On the calibration window, if there is one. */
 static status choose(struct correction *c)
 {
+    struct correction *at = calibrated(c);
     phase_begin("choices");
-    size_t n = (size_t)c->columns.sites.n_own + 1;
+    size_t n = (size_t)at->columns.sites.n_own + 1;
     double *total = malloc(n * sizeof *total), *e = malloc(n * sizeof *e);
     struct gene_counts subset = {0};
     struct thinned all = {0}, halves = {0};
     struct reference reference = {0};
     status fault = total && e ? MONGE_OK : error_memory("the choices", 16.0 * (double)n);
     fault = agree(c->section->comm, fault);
+    if (!fault && c->calibration)
+        fault = calibration_receive(c->calibration);
     if (!fault)
-        fault = correct_sample(c, &subset);
+        fault = correct_sample(at, &subset);
     if (!fault)
         log_info("choices by molecule thinning on %lld genes:", (long long)subset.n_genes_all);
     if (!fault)
-        fault = thinning_new(&all, &c->columns, (uint64_t)c->options->seed);
+        fault = thinning_new(&all, &at->columns, (uint64_t)c->options->seed);
     if (!fault)
-        fault = half_capture(c, &all.fit, total, e);
+        fault = half_capture(at, &all.fit, total, e);
     thinning_free(&all);
     if (!fault)
         fault = thinning_new(&halves, &subset, (uint64_t)c->options->seed);
     if (!fault)
-        fault = c->reference.n_cells ? reference_new(&reference, c->section, &c->cells, &halves.fit) : MONGE_OK;
+        fault = c->reference.n_cells ? reference_new(&reference, at->section, &c->cells, &halves.fit) : MONGE_OK;
     if (!fault)
-        fault = selection_choose(&c->selection, &c->setting, &c->kernel, &halves, e, c->reference.n_cells ? &reference : NULL);
+        fault = selection_choose(&c->selection, &at->setting, &at->kernel, &halves, e, c->reference.n_cells ? &reference : NULL);
     if (!fault)
-        fault = selection_compare(&c->selection, &c->setting, &c->kernel, &halves, e, total);
-    if (!fault && slide_count(&c->section->slide, SITE_BACKGROUND) > 0) {
+        fault = selection_compare(&c->selection, &at->setting, &at->kernel, &halves, e, total);
+    if (!fault && slide_count(&at->section->slide, SITE_BACKGROUND) > 0) {
         phase_begin("background check");
-        fault = background_check_run(&c->background, &c->setting, &c->selection.choices, &c->kernel, &subset, c->e);
+        fault = background_check_run(&c->background, &at->setting, &c->selection.choices, &at->kernel, &subset, at->e);
     }
     reference_free(&reference);
     thinning_free(&halves);
@@ -391,8 +441,8 @@ static void judge(struct correction *c)
 {
     const struct selection *s = &c->selection;
     const struct correct_choices *choices = &s->choices;
-    log_info("chosen: rank %d, alpha %g, gene weights %g, rho %g, %d sweeps", choices->rank, choices->alpha, choices->gene_weights,
-             choices->rho, choices->sweeps);
+    log_info("chosen: rank %d, trend %g, alpha %g, gene weights %g, rho %g, %d sweeps", choices->rank, choices->trend, choices->alpha,
+             choices->gene_weights, choices->rho, choices->sweeps);
     log_info("held-out NLL per molecule: corrected %.5f; free field without diffusion %.5f (%+.5f +- %.5f); no lateral spread %.5f "
              "(%+.5f +- %.5f)",
              s->score.nll, s->free_field, s->free_field_difference, s->free_field_se, s->no_lateral, s->no_lateral_difference,
@@ -502,14 +552,29 @@ static status correct_with_guard(struct correction *c)
     return correct_all(c);
 }
 
+/* The part of a large slide on which kernel and choices are found. */
+static status begin_calibration(struct correction *c)
+{
+    int64_t wanted = correct_window_size(c->options->calibration_sites, (double)c->section->slide.n_sites);
+    status fault = correct_window_choose(&c->window, c->section, c->total, wanted);
+    if (fault || !c->window.used)
+        return fault;
+    correct_window_log(&c->window);
+    return correct_holds(c, STAGE_CHOSEN) ? MONGE_OK : calibration_new(&c->calibration, c);
+}
+
 /* The default formulation, step by step. */
 static status correct_map(struct correction *c)
 {
-    status fault = correct_stage_done(c, STAGE_START);
+    status fault = begin_calibration(c);
+    if (!fault)
+        fault = correct_stage_done(c, STAGE_START);
     if (!fault)
         fault = fit_kernel(c);
     if (!fault) {
         set_strength(c, c->options->strength == STRENGTH_CAUTIOUS);
+        if (c->calibration)
+            set_strength(calibrated(c), c->cautious);
         fault = estimate_capture(c);
     }
     if (!fault)
@@ -518,6 +583,8 @@ static status correct_map(struct correction *c)
         fault = load_reference(c);
     if (!fault)
         fault = correct_holds(c, STAGE_CHOSEN) ? correct_get_choices(c) : choose(c);
+    calibration_free(c->calibration);
+    c->calibration = NULL;
     if (!fault)
         fault = correct_stage_done(c, STAGE_CHOSEN);
     if (!fault) {
@@ -532,7 +599,14 @@ static status correct_map(struct correction *c)
 static status correct_run(struct section *section, const void *values)
 {
     struct correction c = {.section = section, .options = values, .beta_factor = 1.0};
-    status fault = prepare(&c);
+    c.least_total = c.options->min_total;
+    c.sample_genes = correct_sample_size(c.options->selection_genes, (double)section->slide.n_sites);
+    status fault = correct_prepare(&c);
+    if (!fault)
+        log_info(
+            "%lld of %lld genes are corrected (>= %g molecules), the others are passed through; grid %d x %d (genes x spots), %s precision",
+            (long long)c.columns.n_genes_all, (long long)section->n_genes, c.options->min_total, c.grid.n_gene_groups, c.grid.n_spot_groups,
+            c.setting.single ? "single" : "double");
     if (!fault)
         fault = c.options->formulation == FORMULATION_SEED ? correct_literal(&c) : correct_map(&c);
     phase_begin(NULL);

@@ -33,9 +33,11 @@ static status free_field(struct selection *selection, const struct correct_setti
             break;
         struct trial trial = {.setting = setting, .role = "free field", .kernel = &identity, .halves = halves, .e = ones};
         trial.choices = (struct correct_choices){.rank = ranks[r], .rho = INFINITY, .sweeps = selection->choices.sweeps};
-        for (int a = 0; a < FREE_ALPHAS && !fault; a++) {
+        bool trend = selection->choices.trend > 0.0; /* then also with the trend that the chosen model has */
+        for (int a = 0; a < FREE_ALPHAS * (1 + trend) && !fault; a++) {
             struct score score = {0};
-            trial.choices.alpha = alphas[a];
+            trial.choices.alpha = alphas[a % FREE_ALPHAS];
+            trial.choices.trend = a < FREE_ALPHAS ? 0.0 : selection->choices.trend;
             fault = trial_score(&trial, &score);
             if (!fault && score.nll < selection->free_field) {
                 selection->free_field = score.nll;
@@ -173,7 +175,8 @@ static status fold_new(struct fold *fold, const struct correct_setting *setting,
     for (size_t i = 0; i < n; i++) {
         int64_t site = columns->sites.first + (int64_t)i, across, down;
         block_of(&map, setting->slide, site, &across, &down);
-        fold->is_held[i] = setting->slide->kind[site] == SITE_BACKGROUND && (across + down) % 2 == colour;
+        fold->is_held[i] =
+            setting->slide->kind[site] == SITE_BACKGROUND && slide_scored(setting->slide, site) && (across + down) % 2 == colour;
         fold->e[i] = fold->is_held[i] ? 0.0 : e[i];
     }
     for (size_t g = 0; g < genes; g++)

@@ -35,7 +35,7 @@ int64_t correct_sample_size(int64_t wanted, double n_sites)
 static status choose_genes(const struct correction *c, bool *chosen)
 {
     int64_t n = c->section->n_genes, m = 0;
-    int64_t wanted = correct_sample_size(c->options->selection_genes, (double)c->section->slide.n_sites);
+    int64_t wanted = c->sample_genes;
     double *total = malloc((size_t)(n + 1) * sizeof *total);
     struct depth *order = malloc((size_t)(n + 1) * sizeof *order);
     status fault = agree(c->section->comm, total && order ? MONGE_OK : error_memory("the choice of genes", 24.0 * (double)n));
@@ -81,6 +81,7 @@ struct lowrank_options correct_fit_begin(struct correct_fit *fit, const struct c
     fit->map =
         (struct map_options){choices->alpha, choices->rho, (int)setting->options->steps, setting->options->readout == READOUT_EXPOSURE};
     fit->omega = choices->omega;
+    fit->trend = choices->trend;
     fit->run = setting->run;
     return (struct lowrank_options){.rank = choices->rank,
                                     .sweeps = choices->sweeps,
@@ -124,7 +125,7 @@ enum { GENE_SWEEPS = 6 }; /* of SAMPLED_SWEEPS: those that only move V */
 
 static bool many_genes(const struct correction *c)
 {
-    return c->columns.n_genes_all >= SAMPLED_FROM * correct_sample_size(c->options->selection_genes, (double)c->section->slide.n_sites);
+    return c->columns.n_genes_all >= SAMPLED_FROM * c->sample_genes;
 }
 
 /* The start for all genes, from a fit to the sample. */

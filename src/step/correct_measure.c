@@ -87,8 +87,13 @@ static status scorer_new(struct scorer *s, const struct section *section)
     return MONGE_OK;
 }
 
-/* Scores of a gene's whole field: of about this many genes, evenly spaced batches. */
-enum { WHOLE_GENES = 2000 };
+/* Scores of a gene's whole field (a sort, projections) are those of evenly spaced batches: 2000 genes, fewer of large slides. */
+static int64_t whole_every(const struct section *section)
+{
+    const double most = 2000.0, budget = 4e7; /* sites x genes */
+    double genes = fmax(4.0 * LANES, fmin(most, budget / (double)section->slide.n_sites));
+    return (int64_t)((double)section->n_genes / genes) + 1;
+}
 
 /* Scores of every corrected gene, gene by gene in the Section's order. Returns their number in *n. */
 static status score_all(const struct correction *c, struct scorer *s, const double *corrected, struct gene_score *counts,
@@ -102,7 +107,7 @@ static status score_all(const struct correction *c, struct scorer *s, const doub
     status fault = moran_graph_new(&graph, &section->slide, &section->sites, true);
     if (!fault)
         fault = whole_score_new(&whole, &section->slide, &section->sites, LANES, section->n_genes, domain, marker_domain);
-    int64_t every = section->n_genes / WHOLE_GENES + 1;
+    int64_t every = whole_every(section);
     *n = 0;
     for (int64_t first = 0; first < section->n_genes && !fault; first += LANES) {
         struct gene_score batch[2][LANES];

@@ -10,6 +10,7 @@
 #include "monge/phi_train.h"
 #include "monge/recorder.h"
 #include "monge/reference.h"
+#include "monge/slide_window.h"
 #include "monge/thinning.h"
 
 /* What step D chooses. */
@@ -20,6 +21,7 @@ struct correct_choices {
     double gene_weights; /* A; 0: one pi for all genes */
     int sweeps;          /* of step B */
     double omega;        /* weight of the reference in the prior mean */
+    double trend;        /* width of the trend of a gene, pitches; 0: off */
 };
 
 /* What every fit of one section shares. */
@@ -39,6 +41,7 @@ struct correct_fit {
     struct lowrank model;
     bool own_weights; /* genes differ in pi */
     struct map_options map;
+    double trend; /* width, pitches; 0: off */
     const struct reference *reference; /* NULL, or mixed into the prior mean with weight omega; made for `columns` */
     double omega;
     struct correction *run; /* of the setting */
@@ -103,7 +106,7 @@ struct trial {
     struct correct_fit fit;
     bool fitted;
 };
-/* Collective over the grid. The score at the present choices; alpha, rho and omega may change between calls. It is an entry of the run's
+/* Collective over the grid. The score at the present choices; alpha, rho, omega and trend may change between calls. It is an entry of the run's
  * journal, and the trial is fitted when it is needed first. */
 status trial_score(struct trial *trial, struct score *score);
 void trial_free(struct trial *trial);
@@ -198,8 +201,19 @@ enum correct_stage { STAGE_START, STAGE_RECEIVING, STAGE_CHOSEN };
 
 enum { RUNNING_NAME = 96 };
 
+/* The part of a large slide on which kernel fit and choices are made (correct_window.c). */
+struct calibration_window {
+    bool used; /* false: the whole slide */
+    struct square_range range;
+    double margin;                        /* pitches along the sides that were cut */
+    double tissue, background, molecules; /* in it: spots, counts */
+    double slide_tissue, slide_background, slide_molecules;
+    char where[96]; /* in the input's coordinates */
+};
+
 /* The state of one run. */
 struct correction {
+    struct correction *whole; /* of a calibration window: the run that it serves; otherwise NULL */
     struct section *section;
     const struct correct_options *options;
     struct grid grid;
@@ -234,11 +248,48 @@ struct correction {
     struct phi_trained learned;  /* --kernel mlp */
     const struct lowrank *field; /* of the full data, once it can be saved: model, or that of the fit under way */
     int sweeps_done;             /* in field */
+
+    double least_total;   /* counts of a gene that is corrected */
+    int64_t sample_genes; /* genes for the choices */
+    struct calibration_window window;
+    struct calibration *calibration; /* until the choices are made; NULL: on the whole slide */
 };
+void correction_free(struct correction *c);
+/* Collective. Totals, grid, columns of a section whose options, least_total and sample_genes are set. */
+status correct_prepare(struct correction *c);
+/* Collective over from->comm. Values at own sites -> at all sites, all [from->n]. */
+status gather_field(const struct partition *from, const double *own, double *all);
+
+/* ---- the calibration window (correct_window.c) ---- */
+
+/* Sites wanted; 0: the whole slide. wanted: OPTION_UNSET or the user's. */
+int64_t correct_window_size(int64_t wanted, double n_sites);
+/* Genes for the choices on a window of n_sites. */
+int64_t correct_window_genes(int64_t wanted, int64_t n_sites);
+/* Collective. total: own sites of the section. wanted: sites; 0: no window. The same on any number of ranks. */
+status correct_window_choose(struct calibration_window *window, const struct section *section, const double *total, int64_t wanted);
+/* Molecules per destination factor, the window's over the slide's; 1 without a window. */
+double correct_window_density(const struct calibration_window *window, double permeability);
+/* The kernel of a place where the level of evenly spread molecules is `ratio` times as high per molecule, all else being alike. */
+struct kernel_parameters correct_carried(const struct kernel_parameters *from, double ratio);
+void correct_window_log(const struct calibration_window *window);
+void correct_window_record(struct recorder *r, const struct calibration_window *window);
+
+/* The window as a section of its own, prepared for fits. */
+struct calibration {
+    struct section section; /* names and source borrowed from the whole one */
+    int64_t *origin;        /* site of the window -> site of the slide */
+    struct correction run;
+};
+/* Collective. */
+status calibration_new(struct calibration **calibration, struct correction *whole);
+void calibration_free(struct calibration *calibration);
+/* Collective. Takes the receiving factors of the whole run over. */
+status calibration_receive(struct calibration *calibration);
 
 /* ---- step B on all molecules (correct_field.c); collective over the grid ---- */
 
-/* Genes for the choices: all, or evenly spaced in depth so that large slides stay affordable. */
+/* c->sample_genes genes, evenly spaced in depth, or all: for the choices, and to begin the field of all genes with. */
 status correct_sample(const struct correction *c, struct gene_counts *sample);
 int64_t correct_sample_size(int64_t wanted, double n_sites); /* wanted: OPTION_UNSET or the user's */
 /* With SAMPLED_FROM times as many genes as the sample or more: first on the sample, then SAMPLED_SWEEPS sweeps over all. */

@@ -12,7 +12,7 @@ struct estimate {
 /* Radius, rank and sweeps are chosen from the data; typical values stand for them. */
 static struct estimate estimate(const struct section_size *size, const struct correct_options *o, int n_ranks)
 {
-    const double OFFSETS = 91.0, COMPONENTS = 2.0, SWEEPS = 60.0, RANK = 24.0, CANDIDATES = 16.0, FITS = 12.0;
+    const double OFFSETS = 91.0, COMPONENTS = 2.0, SWEEPS = 60.0, RANK = 24.0, CANDIDATES = 24.0, FITS = 12.0;
     const double RATE_SINGLE = 4e10, RATE_DOUBLE = 1.5e10, RATE_ENTRIES = 2.5e9; /* flop/s per core; multiply-adds at non-zeros per s */
     double sites = (double)size->n_sites, genes = (double)size->n_genes, entries = (double)size->n_entries;
     bool single = o->precision == PRECISION_SINGLE || (o->precision == PRECISION_AUTO && sites * genes > 2e7);
@@ -23,12 +23,15 @@ static struct estimate estimate(const struct section_size *size, const struct co
     double own_sites = sites / spots_side, real_bytes = single ? 4.0 : 8.0;
     double fields = 11.0 * own_sites * GENE_LANES * real_bytes, model = own_sites * RANK * 8.0 * 8.0, rows = 8.0 * entries / n_ranks;
     double columns = 8.0 * entries / (genes_side * spots_side);
+    double window = (double)correct_window_size(o->calibration_sites, sites), calibrated = window > 0.0 ? window : sites;
     double steps = (double)o->steps + 1.0, flop = 2.0 * OFFSETS * COMPONENTS * 3.0 * steps;
-    double chosen = fmin(genes, (double)correct_sample_size(o->selection_genes, sites));
-    double plans = sites * (genes + chosen * CANDIDATES) * flop / (single ? RATE_SINGLE : RATE_DOUBLE);
-    double sweeps = genes >= SAMPLED_FROM * chosen ? SAMPLED_SWEEPS : SWEEPS; /* over all genes */
-    double field = entries * (sweeps + FITS * SWEEPS * chosen / genes) * RANK * 4.0 / RATE_ENTRIES;
-    double fit = sites * OFFSETS * COMPONENTS * 4.0 * 20.0 * 400.0 / RATE_DOUBLE;
+    double chosen = fmin(genes, (double)correct_sample_size(o->selection_genes, sites)); /* begin the field of all genes */
+    double tried = window > 0.0 ? fmin(genes, (double)correct_window_genes(o->selection_genes, (int64_t)window)) : chosen;
+    double plans = (sites * genes + calibrated * tried * CANDIDATES) * flop / (single ? RATE_SINGLE : RATE_DOUBLE);
+    double sweeps = genes >= SAMPLED_FROM * chosen ? SAMPLED_SWEEPS + SWEEPS * chosen / genes : SWEEPS;
+    double candidates = FITS * SWEEPS * tried / genes * calibrated / sites;
+    double field = entries * (sweeps + candidates) * RANK * 4.0 / RATE_ENTRIES;
+    double fit = calibrated * OFFSETS * COMPONENTS * 4.0 * 20.0 * 400.0 / RATE_DOUBLE;
     return (struct estimate){genes_side, spots_side, {rows + 5.0 * columns + fields + model, (plans + field + fit) / n_ranks}};
 }
 

@@ -23,16 +23,16 @@ static void put_bytes(struct checkpoint *k, const char *name, const void *bytes,
     checkpoint_put(k, name, CHECKPOINT_BYTES, (int64_t)n, 1, bytes);
 }
 
-/* Values at own sites; the first gene group has them all. */
-static int64_t sites_to_put(const struct correction *c)
+/* Values at own sites; the first gene group has them all. columns: of the slide, or of its calibration window. */
+static int64_t sites_to_put(const struct gene_counts *columns)
 {
-    return c->grid.gene_group == 0 ? c->columns.sites.n_own : 0;
+    return columns->grid->gene_group == 0 ? columns->sites.n_own : 0;
 }
 
 /* Values of own genes; the first spot group has them all. */
-static int64_t genes_to_put(const struct correction *c, int64_t n)
+static int64_t genes_to_put(const struct gene_counts *columns, int64_t n)
 {
-    return c->grid.spot_group == 0 ? n : 0;
+    return columns->grid->spot_group == 0 ? n : 0;
 }
 
 static void put_choices(struct checkpoint *k, const struct correction *c)
@@ -54,11 +54,10 @@ static void put_journal(struct checkpoint *k, const struct correction *c)
 }
 
 /* The model's rows. */
-static void put_model(struct checkpoint *k, const struct correction *c, const char *const names[3], const struct lowrank *model,
-                      const struct gene_counts *columns)
+static void put_model(struct checkpoint *k, const char *const names[3], const struct lowrank *model, const struct gene_counts *columns)
 {
-    int64_t genes = genes_to_put(c, columns->n_genes);
-    checkpoint_put_rows(k, names[0], CHECKPOINT_REAL, sites_to_put(c), model->lanes, model->u);
+    int64_t genes = genes_to_put(columns, columns->n_genes);
+    checkpoint_put_rows(k, names[0], CHECKPOINT_REAL, sites_to_put(columns), model->lanes, model->u);
     checkpoint_put_keyed(k, names[1], genes, columns->gene, model->lanes, model->v);
     checkpoint_put_keyed(k, names[2], genes, columns->gene, model->n_components, model->pi);
 }
@@ -69,7 +68,7 @@ static void put_fit(struct checkpoint *k, const struct correction *c)
     const struct running_fit *fit = &c->running;
     put_bytes(k, "fit", fit->name, sizeof fit->name);
     checkpoint_put(k, "fit sweeps", CHECKPOINT_INT, 1, 1, &fit->sweeps_done);
-    put_model(k, c, fit_rows, &fit->model, fit->columns);
+    put_model(k, fit_rows, &fit->model, fit->columns);
 }
 
 static void put_field(struct checkpoint *k, const struct correction *c)
@@ -83,7 +82,7 @@ static void put_field(struct checkpoint *k, const struct correction *c)
     head[2] = c->sweeps_done;
     checkpoint_put(k, "field", CHECKPOINT_LONG, 3, 1, head);
     checkpoint_put(k, "field likelihood", CHECKPOINT_REAL, c->sweeps_done, 1, field->loglik);
-    put_model(k, c, field_rows, field, &c->columns);
+    put_model(k, field_rows, field, &c->columns);
 }
 
 enum { FIGURES = 4 }; /* of a corrected gene */
@@ -118,8 +117,8 @@ static status put_readout(struct checkpoint *k, const struct correction *c)
     for (int64_t g = 0; g < genes; g++)
         for (int f = 0; f < FIGURES; f++)
             rows[g * FIGURES + f] = figures[f][g];
-    checkpoint_put_rows(k, "spot totals", CHECKPOINT_LONG, sites_to_put(c), (int64_t)(sizeof *total / sizeof(int64_t)), total);
-    checkpoint_put_keyed(k, "genes", genes_to_put(c, genes), c->columns.gene, FIGURES, rows);
+    checkpoint_put_rows(k, "spot totals", CHECKPOINT_LONG, sites_to_put(&c->columns), (int64_t)(sizeof *total / sizeof(int64_t)), total);
+    checkpoint_put_keyed(k, "genes", genes_to_put(&c->columns, genes), c->columns.gene, FIGURES, rows);
     put_columns(k, c, "corrected", &r->counts);
     if (r->keep_mean)
         put_columns(k, c, "corrected mean", &r->mean);
@@ -136,7 +135,7 @@ static status put_correction(struct checkpoint *k, void *context)
     put_bytes(k, "kernel fit", &c->fit, sizeof c->fit);
     put_bytes(k, "learned kernel", &c->learned, sizeof c->learned);
     put_bytes(k, "capture", &c->capture, sizeof c->capture);
-    checkpoint_put_rows(k, "receiving factors", CHECKPOINT_REAL, sites_to_put(c), 1, c->e);
+    checkpoint_put_rows(k, "receiving factors", CHECKPOINT_REAL, sites_to_put(&c->columns), 1, c->e);
     if (c->stage >= STAGE_CHOSEN)
         put_choices(k, c);
     if (c->running.model.u)

@@ -70,12 +70,14 @@ status site_sums_fill(struct site_sums *sums, const struct correct_setting *sett
     return MONGE_OK;
 }
 
-static double all_molecules(const struct gene_counts *columns)
+/* Those of the margin of a calibration window do not count. */
+static double scored_molecules(const struct gene_counts *columns, const struct slide *slide)
 {
     double sum = 0.0; /* integers: exact */
-    for (int64_t g = 0; g < columns->n_genes; g++)
-        sum += columns->total[g];
-    MPI_Allreduce(MPI_IN_PLACE, &sum, 1, MPI_DOUBLE, MPI_SUM, columns->grid->gene_comm);
+    for (int64_t k = 0; k < columns->start[columns->n_genes]; k++)
+        if (slide_scored(slide, columns->sites.first + columns->site[k]))
+            sum += (double)columns->count[k];
+    MPI_Allreduce(MPI_IN_PLACE, &sum, 1, MPI_DOUBLE, MPI_SUM, columns->grid->comm);
     return sum;
 }
 
@@ -121,6 +123,7 @@ static status fit_trial(struct trial *trial)
     trial->fit.map.alpha = trial->choices.alpha;
     trial->fit.map.rho = trial->choices.rho;
     trial->fit.omega = trial->choices.omega;
+    trial->fit.trend = trial->choices.trend;
     trial->fit.reference = trial->reference;
     return MONGE_OK;
 }
@@ -135,12 +138,14 @@ static status block_scores(const struct trial *trial, const struct block_map *ma
         return fault;
     for (int64_t i = 0; i < held->sites.n_own; i++) {
         int64_t across, down;
+        if (!slide_scored(trial->setting->slide, held->sites.first + i))
+            continue;
         block_of(map, trial->setting->slide, held->sites.first + i, &across, &down);
         exact_add(&block[down * map->n_across + across], exact_value(&sums.forward[i]) - exact_value(&sums.loglik[i]));
     }
     site_sums_free(&sums);
     exact_allreduce(block, (int)map->n, trial->setting->grid->spot_comm);
-    words[0] = all_molecules(held);
+    words[0] = scored_molecules(held, trial->setting->slide);
     for (int64_t k = 0; k < map->n; k++)
         words[1 + k] = exact_value(&block[k]);
     return MONGE_OK;

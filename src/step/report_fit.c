@@ -177,11 +177,30 @@ static void background_figure(struct text *page, const struct report_data *data)
     free(after);
 }
 
+/* Where the numbers were found, if not on the whole slide. */
+static void calibration_note(struct text *page, const struct report_data *data)
+{
+    char *where = record_text(&data->record, REPORT_RECORD "calibration/where");
+    if (where) {
+        text_add(page, "<p>The kernel and the choices below were found on a part of this large slide, the calibration window (");
+        html_add(page, where);
+        text_add(page,
+                 "): %s of %s spots, %s %% of them tissue, %s UMIs. Spots within %s pitches of a side where it was cut are not scored. "
+                 "Molecules that land anywhere come from the whole slide: their share is carried over by molecules per spot, so "
+                 "&beta; as used may differ a little from the two fits.</p>\n",
+                 shown_count(report_real(data, "calibration/spots")), shown_count(report_real(data, "calibration/spots_of_slide")),
+                 shown("%.0f", 100.0 * report_real(data, "calibration/tissue_share")),
+                 shown_count(report_real(data, "calibration/molecules")), shown("%.0f", report_real(data, "calibration/margin")));
+    }
+    free(where);
+}
+
 void report_kernel(struct text *page, const struct report_data *data)
 {
     if (!record_has(&data->record, REPORT_RECORD "kernel") && !record_has(&data->record, REPORT_RECORD "background"))
         return;
     report_heading(page, "kernel", "The kernel, and the background it is seen in");
+    calibration_note(page, data);
     text_add(page, "<div class=\"row\">\n");
     kernel_figure(page, data);
     background_figure(page, data);
@@ -192,15 +211,21 @@ void report_kernel(struct text *page, const struct report_data *data)
 
 /* ---- choices ---- */
 
-/* the candidate whose rank and rho were taken, or -1: later choices start from it */
+/* the candidate whose rank, rho and trend were taken, or -1: later choices start from it */
 static int chosen_row(const struct report_data *data, int n, char **names)
 {
     double rank = report_real(data, "selection/rank"), rho = report_real(data, "selection/rho");
     char name[64];
-    snprintf(name, sizeof name, "rank %.0f, rho %s", rank, isfinite(rho) ? "on" : "off");
-    for (int k = 0; isfinite(rank) && k < n; k++)
-        if (!strcmp(name, names[k]))
-            return k;
+    double trend = report_real(data, "selection/prior_trend");
+    for (int with_trend = trend > 0.0; with_trend >= 0; with_trend--) { /* a trend that the user gave is in every candidate */
+        if (with_trend)
+            snprintf(name, sizeof name, "rank %.0f, trend %g", rank, trend);
+        else
+            snprintf(name, sizeof name, "rank %.0f, rho %s", rank, isfinite(rho) ? "on" : "off");
+        for (int k = 0; isfinite(rank) && k < n; k++)
+            if (!strcmp(name, names[k]))
+                return k;
+    }
     return -1;
 }
 
@@ -235,10 +260,9 @@ void report_selection(struct text *page, const struct report_data *data)
             above[k] = nll[k] - best;
         int row = chosen_row(data, n, names);
         report_heading(page, "selection", "Held-out likelihood of each candidate");
-        text_add(
-            page,
-            "<p>Rank, over-dispersion, gene weights, sweeps and prior strength are chosen on the left-out half, each change only when it "
-            "wins by a clear margin, the simpler one otherwise");
+        text_add(page, "<p>Rank, over-dispersion, trends of the genes, gene weights, sweeps and prior strength are chosen on the left-out "
+                       "half, each change only when it "
+                       "wins by a clear margin, the simpler one otherwise");
         if (chosen) {
             text_add(page, ". Chosen: <b>");
             html_add(page, chosen);

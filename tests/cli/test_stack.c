@@ -110,6 +110,33 @@ static void as_many_as_the_step_takes(void **state)
     assert_non_null(strstr(error_message(), "is the input itself"));
 }
 
+static status one_section(struct section *section, const void *values)
+{
+    (void)section;
+    (void)values;
+    n_runs++;
+    return MONGE_OK;
+}
+
+/* The file of a stack is the stack: not for a step that works on one section. */
+static void the_output_as_input(void **state)
+{
+    (void)state;
+    static const struct step step = {.options = &label_table, .run = one_section};
+    static const struct verb single = {.step = &step, .shared = &options_with_step};
+    const struct program program = {&single, 1};
+    make_files();
+    if (run(2, 1, false) != MONGE_OK)
+        fail_msg("%s", error_message());
+    snprintf(files[2], sizeof files[2], "%s/further.h5ad", scratch_folder());
+    char *words[] = {output, "-q", "-o", files[2]};
+    const struct command command = {.comm = MPI_COMM_WORLD, .program = &program, .verb = &single, .argc = 4, .argv = words};
+    n_runs = 0;
+    assert_int_equal(verb_step(&command), MONGE_USAGE);
+    assert_non_null(strstr(error_message(), "one section at a time, not on a stack of 2"));
+    assert_int_equal(n_runs, 0);
+}
+
 static void on_the_command_line(void **state)
 {
     (void)state;
@@ -130,6 +157,7 @@ static void on_the_command_line(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(written_with_provenance), cmocka_unit_test(taken_up_again),
-                                       cmocka_unit_test(as_many_as_the_step_takes), cmocka_unit_test(on_the_command_line)};
+                                       cmocka_unit_test(as_many_as_the_step_takes), cmocka_unit_test(the_output_as_input),
+                                       cmocka_unit_test(on_the_command_line)};
     SUITE(argc, argv, tests);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "monge/checkpoint.h"
 #include "monge/row_fetch.h"
 #include "monge/section_io.h"
 #include "support/anndata.h"
@@ -129,13 +130,14 @@ static const char *category_of(const struct result *r, int64_t i)
 static void check_columns(const struct section *section)
 {
     const struct result *layer = section_result(section, "obs/layer"), *donor = section_result(section, "obs/donor"),
-                        *depth = section_result(section, "obs/depth"), *from = section_result(section, "obs/section");
+                        *depth = section_result(section, "obs/depth"), *from = section_result(section, "obs/section"),
+                        *only_a = section_result(section, "obs/only_a");
     assert_non_null(layer);
     assert_non_null(donor);
     assert_non_null(depth);
     assert_non_null(from);
     assert_non_null(section_result(section, "obs/array_row"));
-    assert_null(section_result(section, "obs/only_a"));
+    assert_non_null(only_a);
     assert_int_equal(layer->type, VALUE_CATEGORY);
     assert_int_equal(layer->n_categories, 3);
     assert_int_equal(donor->type, VALUE_CATEGORY);
@@ -147,6 +149,7 @@ static void check_columns(const struct section *section)
         assert_string_equal(category_of(donor, i), k ? "d2" : "d1");
         assert_string_equal(category_of(from, i), k ? "b" : "a");
         assert_true(depth->number[i] == (double)at + 0.5 * (double)k);
+        assert_true(k == 0 ? only_a->number[i] == (double)at : isnan(only_a->number[i]));
     }
 }
 
@@ -243,6 +246,66 @@ static void the_same_on_any_ranks(void **state)
     section_free(&one);
 }
 
+/* ---- refusals ---- */
+
+static void refused(status code, const char *const *parts)
+{
+    struct section section;
+    const char *paths[2] = {path[0], path[1]};
+    status s = section_read_stack(&section, MPI_COMM_WORLD, 2, paths, &options);
+    if (s != code)
+        fail_msg("code %d (%s) instead of %d", s, error_message(), code);
+    for (; *parts; parts++)
+        if (!strstr(error_message(), *parts))
+            fail_msg("'%s' lacks '%s'", error_message(), *parts);
+    assert_null(section.slide.kind);
+    MPI_Barrier(MPI_COMM_WORLD);
+}
+#define REFUSED(code, ...) refused(code, (const char *const[]){__VA_ARGS__, NULL})
+
+/* What was written is read as the stack that it was, on any ranks, and takes further results. */
+static void read_back(void **state)
+{
+    (void)state;
+    two_files();
+    const char *paths[2] = {path[0], path[1]};
+    struct section stack, back;
+    must_stack(&stack, MPI_COMM_WORLD, 2, paths);
+    const char *output = name_path(2, "stack.h5ad");
+    assert_int_equal(section_write(&stack, output), MONGE_OK);
+    if (section_read(&back, MPI_COMM_WORLD, output, &options) != MONGE_OK)
+        fail_msg("%s", error_message());
+    assert_int_equal(back.n_parts, 2);
+    assert_int_equal(back.slide.n_blocks, stack.slide.n_blocks);
+    assert_true(section_checksum(&stack) != 0 && back.sites.n_own == stack.sites.n_own);
+    for (int k = 0; k < 2; k++) {
+        assert_string_equal(back.parts[k].name, stack.parts[k].name);
+        assert_string_equal(back.parts[k].source, output);
+        assert_true(back.parts[k].spacing == stack.parts[k].spacing);
+        assert_int_equal(back.parts[k].first_spot, stack.parts[k].first_spot);
+        assert_int_equal(back.parts[k].first_site, stack.parts[k].first_site);
+    }
+    size_t n = (size_t)stack.slide.n_sites;
+    assert_memory_equal(back.slide.spot, stack.slide.spot, n * sizeof *stack.slide.spot);
+    assert_memory_equal(back.slide.kind, stack.slide.kind, n);
+    assert_memory_equal(back.slide.x, stack.slide.x, n * sizeof *stack.slide.x);
+    assert_memory_equal(back.spatial_y, stack.spatial_y, n * sizeof *stack.spatial_y);
+    for (int64_t i = 0; i < back.sites.n_own; i++)
+        check_counts(&back, back.sites.first + i, &back.counts, i);
+    struct section_size size;
+    assert_int_equal(section_size_read(&size, output, &options), MONGE_OK);
+    assert_int_equal(size.n_sites, 2 * TINY_SPOTS);
+    assert_int_equal(section_add_obs(&back, "twice", VALUE_REAL, back.spatial_x + back.sites.first), MONGE_OK);
+    const char *again = name_path(2, "again.h5ad");
+    assert_int_equal(section_write(&back, again), MONGE_OK);
+    section_free(&stack);
+    section_free(&back);
+    check_in_python(again, "\"(a.obs['twice'] == a.obsm['spatial'][:, 0]).all()\" \"a.obs['donor'][59] == 'd2' and a.shape == (60, 3)\"");
+    name_path(0, "again.h5ad");
+    name_path(1, "again.h5ad");
+    REFUSED(MONGE_BAD_DATA, path[0], "holds 2 sections already");
+}
+
 /* ---- genes by id ---- */
 
 static void genes_by_id(void **state)
@@ -272,23 +335,6 @@ static void genes_by_id(void **state)
     }
     section_free(&section);
 }
-
-/* ---- refusals ---- */
-
-static void refused(status code, const char *const *parts)
-{
-    struct section section;
-    const char *paths[2] = {path[0], path[1]};
-    status s = section_read_stack(&section, MPI_COMM_WORLD, 2, paths, &options);
-    if (s != code)
-        fail_msg("code %d (%s) instead of %d", s, error_message(), code);
-    for (; *parts; parts++)
-        if (!strstr(error_message(), *parts))
-            fail_msg("'%s' lacks '%s'", error_message(), *parts);
-    assert_null(section.slide.kind);
-    MPI_Barrier(MPI_COMM_WORLD);
-}
-#define REFUSED(code, ...) refused(code, (const char *const[]){__VA_ARGS__, NULL})
 
 static void what_is_no_stack(void **state)
 {
@@ -337,7 +383,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_sections_as_one), cmocka_unit_test(written_and_opened), cmocka_unit_test(the_same_on_any_ranks),
-        cmocka_unit_test(genes_by_id),         cmocka_unit_test(what_is_no_stack),
+        cmocka_unit_test(read_back),           cmocka_unit_test(genes_by_id),        cmocka_unit_test(what_is_no_stack),
     };
     SUITE(argc, argv, tests);
 }
