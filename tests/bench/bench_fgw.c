@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "monge/blas_kernels.h"
 #include "monge/fgw.h"
 #include "monge/rng.h"
 #include "monge/transport_simplex.h"
@@ -113,7 +114,7 @@ static void bench_size(const struct recorded *recorded, double dgemm)
 
 int main(int argc, char **argv)
 {
-    machine_right_openblas(argv);
+    blas_use_fast_kernels(argv);
     MPI_Init(&argc, &argv);
     struct machine machine = machine_measure();
     machine_print(&machine);

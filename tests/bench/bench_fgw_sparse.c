@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "../../src/ot/fgw_sparse_parts.h"
+#include "monge/blas_kernels.h"
 #include "ot/fgw_synthetic.h"
 #include "support/machine.h"
 
@@ -133,7 +134,7 @@ static void linear(void)
 
 int main(int argc, char **argv)
 {
-    machine_right_openblas(argv);
+    blas_use_fast_kernels(argv);
     MPI_Init(&argc, &argv);
     linear();
     against_dense();
