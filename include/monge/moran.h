@@ -8,6 +8,7 @@
 #define MONGE_MORAN_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "monge/halo.h"
 #include "monge/partition.h"
@@ -22,11 +23,16 @@ struct moran_graph {
     int64_t *neighbour;            /* start[own sites]: own site, or own sites + ghost */
     int64_t n_ghosts;
     struct halo *halo;
+    struct moran_scratch *scratch;
 };
 
 /* Collective over sites->comm. Neighbours are mutual, so w is symmetric at irregular positions too. */
 status moran_graph_new(struct moran_graph *graph, const struct slide *slide, const struct partition *sites, bool tissue_only);
 void moran_graph_free(struct moran_graph *graph);
+
+/* Local. At least n doubles of scratch memory, kept until the graph is freed: a large block that is given back and asked for again is
+ * cleared anew each time, which takes longer than the sums. moran_index uses it too: contents last until then. NULL: no memory. */
+double *moran_graph_scratch(const struct moran_graph *graph, size_t n);
 
 /* Collective. field: own sites x lanes; index [lanes]. A constant field has index 0. */
 status moran_index(const struct moran_graph *graph, int lanes, const double *field, double *index);

@@ -35,6 +35,11 @@ static int mutual_neighbours(const struct slide *slide, int64_t site, bool tissu
     return n_kept;
 }
 
+struct moran_scratch {
+    double *values; /* n */
+    size_t n;
+};
+
 static int compare_sites(const void *a, const void *b)
 {
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
@@ -49,9 +54,10 @@ static status list_neighbours(struct moran_graph *graph, const struct slide *sli
     graph->counted = calloc(n_own ? n_own : 1, 1);
     graph->start = calloc(n_own + 1, sizeof *graph->start);
     graph->neighbour = malloc((12 * n_own + 1) * sizeof *graph->neighbour);
+    graph->scratch = calloc(1, sizeof *graph->scratch);
     int64_t *remote = malloc((12 * n_own + 1) * sizeof *remote), n_remote = 0;
     *wanted = remote;
-    if (!graph->counted || !graph->start || !graph->neighbour || !remote)
+    if (!graph->scratch || !graph->counted || !graph->start || !graph->neighbour || !remote)
         return error_memory("the neighbour graph", 200.0 * (double)n_own);
     for (int64_t i = 0; i < sites->n_own; i++) {
         graph->start[i + 1] = graph->start[i];
@@ -106,7 +112,21 @@ void moran_graph_free(struct moran_graph *graph)
     free(graph->neighbour);
     if (graph->halo)
         halo_free(graph->halo);
+    if (graph->scratch)
+        free(graph->scratch->values);
+    free(graph->scratch);
     memset(graph, 0, sizeof *graph);
+}
+
+double *moran_graph_scratch(const struct moran_graph *graph, size_t n)
+{
+    struct moran_scratch *scratch = graph->scratch;
+    if (n > scratch->n || !scratch->values) {
+        free(scratch->values);
+        scratch->values = malloc((n + 1) * sizeof *scratch->values);
+        scratch->n = scratch->values ? n : 0;
+    }
+    return scratch->values;
 }
 
 /* Centred field with its ghosts, its lag, and the two sums of I. */
@@ -118,16 +138,15 @@ struct moran_parts {
     double *denominator;
     double *mean;
     double *lag_mean;
-    double *memory;
 };
 
 static status parts_new(struct moran_parts *parts, const struct moran_graph *graph, int lanes)
 {
     size_t own = (size_t)graph->sites->n_own * (size_t)lanes, all = own + (size_t)graph->n_ghosts * (size_t)lanes;
-    parts->memory = malloc((all + 2 * own + 4 * (size_t)lanes) * sizeof(double));
-    if (!parts->memory)
+    double *memory = moran_graph_scratch(graph, all + 2 * own + 4 * (size_t)lanes);
+    if (!memory)
         return error_memory("Moran's I", 8.0 * (double)(all + 2 * own));
-    parts->z = parts->memory;
+    parts->z = memory;
     parts->lag = parts->z + all;
     parts->product = parts->lag + own;
     parts->numerator = parts->product + own;
@@ -201,7 +220,6 @@ status moran_index(const struct moran_graph *graph, int lanes, const double *fie
     code = sum_parts(graph, lanes, field, &parts);
     for (int l = 0; l < lanes && code == MONGE_OK; l++)
         index[l] = index_of(graph, &parts, l);
-    free(parts.memory);
     return code;
 }
 
@@ -237,7 +255,6 @@ status moran_adjoint(const struct moran_graph *graph, int lanes, const double *f
         code = exact_field_sum_f64(graph->sites, lanes, parts.lag, NULL, parts.lag_mean);
     if (code == MONGE_OK)
         add_adjoint(graph, lanes, &parts, index_bar, field_bar);
-    free(parts.memory);
     return code;
 }
 

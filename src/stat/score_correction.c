@@ -14,13 +14,19 @@ static const double kl_floor = 1e-3;
 /* Sums over sites that the scores are made of. */
 enum { SQUARE, SQUARE_RAW, TRUTH, RAW, CORRECTED, RAW_ALL, CORRECTED_ALL, N_SUMS };
 
-static void squares(const struct moran_graph *tissue, int lanes, const double *truth, const double *raw, const double *corrected,
-                    double *term)
+/* Some of the lanes of the three fields. */
+struct few {
+    int lanes, first, n; /* of the fields; of these lanes */
+    const double *truth, *raw, *corrected;
+};
+
+static void squares(const struct moran_graph *tissue, const struct few *few, double *term)
 {
     for (int64_t i = 0; i < tissue->sites->n_own; i++)
-        for (int g = 0; g < lanes; g++) {
-            double z = truth[i * lanes + g], x = raw[i * lanes + g], y = corrected[i * lanes + g];
-            double in = tissue->counted[i], *t = term + (i * lanes + g) * N_SUMS;
+        for (int g = 0; g < few->n; g++) {
+            int64_t at = i * few->lanes + few->first + g;
+            double z = few->truth[at], x = few->raw[at], y = few->corrected[at];
+            double in = tissue->counted[i], *t = term + (i * few->n + g) * N_SUMS;
             t[SQUARE] = in * (y - z) * (y - z);
             t[SQUARE_RAW] = in * (x - z) * (x - z);
             t[TRUTH] = in * (z + kl_floor);
@@ -31,31 +37,42 @@ static void squares(const struct moran_graph *tissue, int lanes, const double *t
         }
 }
 
-/* term [own x lanes x 2]: p log(p / q) of corrected and raw. sum [lanes x N_SUMS]. */
-static void divergences(const struct moran_graph *tissue, int lanes, const double *truth, const double *raw, const double *corrected,
-                        const double *sum, double *term)
+/* term [own x n x 2]: p log(p / q) of corrected and raw. sum [n x N_SUMS]. */
+static void divergences(const struct moran_graph *tissue, const struct few *few, const double *sum, double *term)
 {
     for (int64_t i = 0; i < tissue->sites->n_own; i++)
-        for (int g = 0; g < lanes; g++) {
+        for (int g = 0; g < few->n; g++) {
+            int64_t at = i * few->lanes + few->first + g;
             const double *s = sum + g * N_SUMS;
-            double *t = term + (i * lanes + g) * 2;
-            double p = (truth[i * lanes + g] + kl_floor) / s[TRUTH];
-            t[0] = tissue->counted[i] ? p * log(p * s[CORRECTED] / (corrected[i * lanes + g] + kl_floor)) : 0.0;
-            t[1] = tissue->counted[i] ? p * log(p * s[RAW] / (raw[i * lanes + g] + kl_floor)) : 0.0;
+            double *t = term + (i * few->n + g) * 2;
+            double p = (few->truth[at] + kl_floor) / s[TRUTH];
+            t[0] = tissue->counted[i] ? p * log(p * s[CORRECTED] / (few->corrected[at] + kl_floor)) : 0.0;
+            t[1] = tissue->counted[i] ? p * log(p * s[RAW] / (few->raw[at] + kl_floor)) : 0.0;
         }
+}
+
+enum { FEW = 4 }; /* lanes at a time: their terms stay small */
+
+/* sum [lanes x N_SUMS], kl [lanes x 2]. */
+static status sum_few(const struct moran_graph *tissue, const struct few *few, double *term, double *sum, double *kl)
+{
+    squares(tissue, few, term);
+    status st = exact_field_sum_f64(tissue->sites, few->n * N_SUMS, term, NULL, sum + few->first * N_SUMS);
+    if (st)
+        return st;
+    divergences(tissue, few, sum + few->first * N_SUMS, term);
+    return exact_field_sum_f64(tissue->sites, few->n * 2, term, NULL, kl + few->first * 2);
 }
 
 static status score_all(const struct moran_graph *tissue, int lanes, const double *truth, const double *raw, const double *corrected,
                         double *term, double *sum, struct gene_score *score)
 {
-    const struct partition *sites = tissue->sites;
     double *kl = sum + lanes * N_SUMS, *moran = kl + 2 * lanes;
-    squares(tissue, lanes, truth, raw, corrected, term);
-    status st = exact_field_sum_f64(sites, lanes * N_SUMS, term, NULL, sum);
-    if (st)
-        return st;
-    divergences(tissue, lanes, truth, raw, corrected, sum, term);
-    st = exact_field_sum_f64(sites, lanes * 2, term, NULL, kl);
+    status st = MONGE_OK;
+    for (int first = 0; first < lanes && !st; first += FEW) {
+        const struct few few = {lanes, first, lanes - first < FEW ? lanes - first : FEW, truth, raw, corrected};
+        st = sum_few(tissue, &few, term, sum, kl);
+    }
     if (!st)
         st = moran_index(tissue, lanes, corrected, moran);
     if (!st)
@@ -92,11 +109,10 @@ status score_genes(const struct moran_graph *tissue, int lanes, const double *tr
                    struct gene_score *score)
 {
     size_t own = (size_t)tissue->sites->n_own, n = (size_t)lanes;
-    double *term = malloc((own * n * N_SUMS + 1) * sizeof *term), *sum = malloc(n * (N_SUMS + 5) * sizeof *sum);
-    status st = agree(tissue->sites->comm, term && sum ? MONGE_OK : error_memory("scores", 8.0 * N_SUMS * (double)(own * n)));
+    double *term = moran_graph_scratch(tissue, own * FEW * N_SUMS), *sum = malloc(n * (N_SUMS + 5) * sizeof *sum);
+    status st = agree(tissue->sites->comm, term && sum ? MONGE_OK : error_memory("scores", 8.0 * FEW * N_SUMS * (double)own));
     if (!st)
         st = score_all(tissue, lanes, truth, raw, corrected, term, sum, score);
-    free(term);
     free(sum);
     return st;
 }
