@@ -17,6 +17,7 @@ struct correct_options {
     char *kernel; /* "mixture", "mlp" or a file */
     int64_t rank;
     double alpha, gene_weights, rho;
+    double prior_trend; /* pitches; 0: off, NaN: chosen */
     int64_t sweeps;
     int64_t seed;
     int strength;

@@ -107,6 +107,17 @@ status map_solve_f64(const struct kernel *kernel, const struct map_options *opti
 status map_solve_f32(const struct kernel *kernel, const struct map_options *options, int lanes, const double *pi, const float *e,
                      const float *x, const float *mu, float *b, float *f, float *c, float *work);
 
+/* The trend of a gene: mu_g <- L_g t_g where L_g is the shared field and t_g is smooth, a local ratio of expected to shared molecules
+ * within a Gaussian window; so that a gene with a pattern of its own has a prior mean of its own. */
+/* Collective over sites->comm. The window: a Gaussian of `width` pitches; for spot_operator_free. */
+status map_trend_new(struct spot_operator *window, const struct slide *slide, const struct partition *sites, double width);
+/* Collective over kernel->sites->comm. One batch, before map_solve: x, mu, pi, e as there; mu is the shared field and becomes the prior
+ * mean. b, f, c: own sites x lanes, scratch. `work`: 6 x own sites x lanes. */
+status map_trend_f64(const struct kernel *kernel, const struct spot_operator *window, int lanes, const double *pi, const double *e,
+                     const double *x, double *mu, double *b, double *f, double *c, double *work);
+status map_trend_f32(const struct kernel *kernel, const struct spot_operator *window, int lanes, const double *pi, const float *e,
+                     const float *x, float *mu, float *b, float *f, float *c, float *work);
+
 /* ---- integers (ot/rounding.c) ---- */
 /* Collective over sites->comm. Largest-remainder rounding of each lane to integers that sum to round(total[lane]); ties by global
  * site. field is replaced by its rounded values. */

@@ -3,7 +3,8 @@
  * EM for x ~ Poisson(e * K b) with b_j ~ Gamma(alpha, mean mu_j):
  *     f = e K b;   c = b * K'(e x / f);   b <- mu (c + alpha) / (mu H + alpha);   H = K'e
  * and with a receiving Gamma factor of strength rho, H = K'[e (x + rho) / (f + rho)]. Without rho, H does not change: one kernel
- * application of one lane per component, combined per gene. Compiled in both precisions. */
+ * application of one lane per component, combined per gene. Before it, the trend of each gene around the shared field. Compiled in both
+ * precisions. */
 #include <math.h>
 
 #include "monge/correct_model.h"
@@ -86,22 +87,29 @@ static status expect(struct map *m, double rho, const real *restrict b, real *f,
     return isfinite(rho) ? dispersed_exposure(m, rho, f) : MONGE_OK;
 }
 
+static struct map map_begin(const struct kernel *kernel, int lanes, const double *pi, const real *e, const real *x, const real *mu,
+                            real *work)
+{
+    int64_t own = kernel->sites->n_own, n = own * lanes;
+    return (struct map){.kernel = kernel,
+                        .pi = pi,
+                        .lanes = lanes,
+                        .own = own,
+                        .n = n,
+                        .e = e,
+                        .x = x,
+                        .mu = mu,
+                        .ratio = work,
+                        .back = work + n,
+                        .exposed = work + 2 * n,
+                        .scratch = work + 3 * n};
+}
+
 status REAL(map_solve)(const struct kernel *kernel, const struct map_options *options, int lanes, const double *pi, const real *e,
                        const real *x, const real *mu, real *b, real *f, real *c, real *work)
 {
-    int64_t own = kernel->sites->n_own, n = own * lanes;
-    struct map m = {.kernel = kernel,
-                    .pi = pi,
-                    .lanes = lanes,
-                    .own = own,
-                    .n = n,
-                    .e = e,
-                    .x = x,
-                    .mu = mu,
-                    .ratio = work,
-                    .back = work + n,
-                    .exposed = work + 2 * n,
-                    .scratch = work + 3 * n};
+    struct map m = map_begin(kernel, lanes, pi, e, x, mu, work);
+    int64_t n = m.n;
     const real alpha = (real)options->alpha;
     status st = isfinite(options->rho) ? MONGE_OK : constant_exposure(&m);
     for (int64_t i = 0; i < n; i++)
@@ -118,6 +126,33 @@ status REAL(map_solve)(const struct kernel *kernel, const struct map_options *op
     for (int64_t i = 0; i < n && options->exposure_readout && !st; i++) {
         real whole = c[i] + b[i] * (1 - m.exposed[i]);
         c[i] = whole > 0 ? whole : 0;
+    }
+    return st;
+}
+
+/* EM for x ~ Poisson(e K (L t)) with L the shared field and t smooth:
+ *     c = L t * K'(e x / f);   t <- (S c + k) / (S (L H) + k),   S the window
+ * k molecules of the shared field hold t near 1 where a gene has few. Four steps bring nearly all of it. */
+status REAL(map_trend)(const struct kernel *kernel, const struct spot_operator *window, int lanes, const double *pi, const real *e,
+                       const real *x, real *mu, real *b, real *f, real *c, real *work)
+{
+    enum { STEPS = 4 };
+    const real held = 1; /* k */
+    struct map m = map_begin(kernel, lanes, pi, e, x, mu, work);
+    real *shared = b, *in_window = work + 5 * m.n;
+    status st = constant_exposure(&m);
+    for (int64_t i = 0; i < m.n; i++) {
+        shared[i] = mu[i];
+        c[i] = mu[i] * m.exposed[i];
+    }
+    if (!st)
+        st = REAL(window->apply)(window, lanes, c, in_window);
+    for (int step = 0; step < STEPS && !st; step++) {
+        st = expect(&m, INFINITY, mu, f, c);
+        if (!st)
+            st = REAL(window->apply)(window, lanes, c, m.ratio);
+        for (int64_t i = 0; i < m.n; i++)
+            mu[i] = shared[i] * (m.ratio[i] + held) / (in_window[i] + held);
     }
     return st;
 }

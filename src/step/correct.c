@@ -41,6 +41,8 @@ static const struct option options[] = {
            "strength that ties the kernel weights of a gene to the shared ones; 0: one kernel for all; unset: by thinning"),
     OPTION("rho", OPTION_REAL, rho, NULL, 0, 1e9, NULL, "counts",
            "strength of the factor per gene and receiving spot; 0: off; unset: by thinning"),
+    OPTION("prior-trend", OPTION_REAL, prior_trend, NULL, 0, 32, NULL, "pitches",
+           "width of the smooth trend by which a gene may leave the shared field; 0: off; unset: by thinning"),
     OPTION("sweeps", OPTION_INTEGER, sweeps, NULL, 1, 10000, NULL, NULL, "sweeps of the low-rank field; unset: 40 or 120 by thinning"),
     OPTION("seed", OPTION_INTEGER, seed, "1", 0, 0, NULL, NULL, "seed of all random numbers"),
     OPTION("strength", OPTION_CHOICE, strength, "auto", 0, 0, strengths, NULL,
@@ -439,8 +441,8 @@ static void judge(struct correction *c)
 {
     const struct selection *s = &c->selection;
     const struct correct_choices *choices = &s->choices;
-    log_info("chosen: rank %d, alpha %g, gene weights %g, rho %g, %d sweeps", choices->rank, choices->alpha, choices->gene_weights,
-             choices->rho, choices->sweeps);
+    log_info("chosen: rank %d, trend %g, alpha %g, gene weights %g, rho %g, %d sweeps", choices->rank, choices->trend, choices->alpha,
+             choices->gene_weights, choices->rho, choices->sweeps);
     log_info("held-out NLL per molecule: corrected %.5f; free field without diffusion %.5f (%+.5f +- %.5f); no lateral spread %.5f "
              "(%+.5f +- %.5f)",
              s->score.nll, s->free_field, s->free_field_difference, s->free_field_se, s->no_lateral, s->no_lateral_difference,

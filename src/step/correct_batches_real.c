@@ -16,9 +16,10 @@ enum { LANES = GENE_LANES };
 /* The fields of one batch: own sites x LANES each. */
 struct fields {
     real *x, *mu, *b, *f, *c, *work, *e;
-    double *pi;    /* LANES x n_components, or NULL: shared */
-    double *v;     /* rank lanes x LANES: V transposed */
-    double *prior; /* own sites x LANES: mu in double while the reference is mixed in; NULL without one */
+    double *pi;                  /* LANES x n_components, or NULL: shared */
+    double *v;                   /* rank lanes x LANES: V transposed */
+    double *prior;               /* own sites x LANES: mu in double while the reference is mixed in; NULL without one */
+    struct spot_operator window; /* of the trend, if it is on */
 };
 
 static void fields_free(struct fields *fields)
@@ -33,9 +34,10 @@ static void fields_free(struct fields *fields)
     free(fields->pi);
     free(fields->v);
     free(fields->prior);
+    spot_operator_free(&fields->window);
 }
 
-static status fields_new(struct fields *fields, const struct correct_fit *fit)
+static status fields_alloc(struct fields *fields, const struct correct_fit *fit)
 {
     memset(fields, 0, sizeof *fields);
     size_t n = (size_t)fit->columns->sites.n_own;
@@ -60,6 +62,19 @@ static status fields_new(struct fields *fields, const struct correct_fit *fit)
     for (size_t i = 0; i < n; i++)
         fields->e[i] = (real)fit->e[i];
     return MONGE_OK;
+}
+
+/* Collective over the grid. */
+static status fields_new(struct fields *fields, const struct correct_fit *fit)
+{
+    MPI_Comm comm = fit->columns->grid->comm;
+    status fault = agree(comm, fields_alloc(fields, fit));
+    if (!fault && fit->trend > 0.0) {
+        fault = agree(comm, map_trend_new(&fields->window, fit->kernel->slide, fit->kernel->sites, fit->trend));
+        if (fault)
+            fields_free(fields);
+    }
+    return fault;
 }
 
 /* x: the batch's counts; lanes without a gene stay zero. */
@@ -125,6 +140,9 @@ static status solve(const struct correct_fit *fit, int64_t batch, struct fields 
     lay_out_counts(fit->columns, batch, fields->x);
     lay_out_prior(fit, batch, fields);
     status fault = fit->reference && fit->omega > 0.0 ? bend_prior(fit, batch, fields) : MONGE_OK;
+    if (!fault && fit->trend > 0.0)
+        fault = REAL(map_trend)(fit->kernel, &fields->window, LANES, fields->pi, fields->e, fields->x, fields->mu, fields->b, fields->f,
+                                fields->c, fields->work);
     if (fault)
         return fault;
     return REAL(map_solve)(fit->kernel, &fit->map, LANES, fields->pi, fields->e, fields->x, fields->mu, fields->b, fields->f, fields->c,
@@ -177,7 +195,7 @@ status REAL(correct_score_sites)(const struct correct_fit *fit, const struct gen
 {
     MPI_Comm comm = held->grid->comm;
     struct fields fields;
-    status fault = agree(comm, fields_new(&fields, fit));
+    status fault = fields_new(&fields, fit);
     if (fault)
         return fault;
     int64_t rounds = correct_rounds(fit->columns);
@@ -335,7 +353,7 @@ status REAL(correct_readout)(const struct correct_fit *fit, const struct slide *
     MPI_Comm comm = columns->grid->comm;
     struct fields fields;
     struct moran_graph graph;
-    status fault = agree(comm, fields_new(&fields, fit));
+    status fault = fields_new(&fields, fit);
     if (fault)
         return fault;
     fault = moran_graph_new(&graph, slide, &columns->sites, true);

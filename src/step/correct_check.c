@@ -33,9 +33,11 @@ static status free_field(struct selection *selection, const struct correct_setti
             break;
         struct trial trial = {.setting = setting, .role = "free field", .kernel = &identity, .halves = halves, .e = ones};
         trial.choices = (struct correct_choices){.rank = ranks[r], .rho = INFINITY, .sweeps = selection->choices.sweeps};
-        for (int a = 0; a < FREE_ALPHAS && !fault; a++) {
+        bool trend = selection->choices.trend > 0.0; /* then also with the trend that the chosen model has */
+        for (int a = 0; a < FREE_ALPHAS * (1 + trend) && !fault; a++) {
             struct score score = {0};
-            trial.choices.alpha = alphas[a];
+            trial.choices.alpha = alphas[a % FREE_ALPHAS];
+            trial.choices.trend = a < FREE_ALPHAS ? 0.0 : selection->choices.trend;
             fault = trial_score(&trial, &score);
             if (!fault && score.nll < selection->free_field) {
                 selection->free_field = score.nll;

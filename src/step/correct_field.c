@@ -81,6 +81,7 @@ struct lowrank_options correct_fit_begin(struct correct_fit *fit, const struct c
     fit->map =
         (struct map_options){choices->alpha, choices->rho, (int)setting->options->steps, setting->options->readout == READOUT_EXPOSURE};
     fit->omega = choices->omega;
+    fit->trend = choices->trend;
     fit->run = setting->run;
     return (struct lowrank_options){.rank = choices->rank,
                                     .sweeps = choices->sweeps,

@@ -21,6 +21,7 @@ struct correct_choices {
     double gene_weights; /* A; 0: one pi for all genes */
     int sweeps;          /* of step B */
     double omega;        /* weight of the reference in the prior mean */
+    double trend;        /* width of the trend of a gene, pitches; 0: off */
 };
 
 /* What every fit of one section shares. */
@@ -40,6 +41,7 @@ struct correct_fit {
     struct lowrank model;
     bool own_weights; /* genes differ in pi */
     struct map_options map;
+    double trend; /* width, pitches; 0: off */
     const struct reference *reference; /* NULL, or mixed into the prior mean with weight omega; made for `columns` */
     double omega;
     struct correction *run; /* of the setting */
@@ -104,7 +106,7 @@ struct trial {
     struct correct_fit fit;
     bool fitted;
 };
-/* Collective over the grid. The score at the present choices; alpha, rho and omega may change between calls. It is an entry of the run's
+/* Collective over the grid. The score at the present choices; alpha, rho, omega and trend may change between calls. It is an entry of the run's
  * journal, and the trial is fitted when it is needed first. */
 status trial_score(struct trial *trial, struct score *score);
 void trial_free(struct trial *trial);

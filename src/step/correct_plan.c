@@ -12,7 +12,7 @@ struct estimate {
 /* Radius, rank and sweeps are chosen from the data; typical values stand for them. */
 static struct estimate estimate(const struct section_size *size, const struct correct_options *o, int n_ranks)
 {
-    const double OFFSETS = 91.0, COMPONENTS = 2.0, SWEEPS = 60.0, RANK = 24.0, CANDIDATES = 16.0, FITS = 12.0;
+    const double OFFSETS = 91.0, COMPONENTS = 2.0, SWEEPS = 60.0, RANK = 24.0, CANDIDATES = 24.0, FITS = 12.0;
     const double RATE_SINGLE = 4e10, RATE_DOUBLE = 1.5e10, RATE_ENTRIES = 2.5e9; /* flop/s per core; multiply-adds at non-zeros per s */
     double sites = (double)size->n_sites, genes = (double)size->n_genes, entries = (double)size->n_entries;
     bool single = o->precision == PRECISION_SINGLE || (o->precision == PRECISION_AUTO && sites * genes > 2e7);

@@ -272,10 +272,11 @@ static void record_selection(struct recorder *r, const struct selection *s)
     recorder_array(r, "selection/difference", s->n, difference);
     recorder_array(r, "selection/se", s->n, se);
     char chosen[128];
-    snprintf(chosen, sizeof chosen, "rank %d, alpha %g, gene weights %g, rho %g, %d sweeps", s->choices.rank, s->choices.alpha,
-             s->choices.gene_weights, s->choices.rho, s->choices.sweeps);
+    snprintf(chosen, sizeof chosen, "rank %d, trend %g, alpha %g, gene weights %g, rho %g, %d sweeps", s->choices.rank, s->choices.trend,
+             s->choices.alpha, s->choices.gene_weights, s->choices.rho, s->choices.sweeps);
     recorder_text(r, "selection/chosen", chosen);
     recorder_integer(r, "selection/rank", s->choices.rank);
+    recorder_real(r, "selection/prior_trend", s->choices.trend);
     recorder_real(r, "selection/alpha", s->choices.alpha);
     recorder_real(r, "selection/gene_weights", s->choices.gene_weights);
     recorder_real(r, "selection/rho", s->choices.rho);

@@ -74,60 +74,138 @@ static int most_rank(int64_t genes)
 static const double RHO_ON = 50.0, GENE_WEIGHTS_ON = 500.0;
 enum { SWEEPS = 40, SWEEPS_LONG = 120 };
 
-/* D.1: rank and rho together. Leaves the chosen one, scored. */
-static status choose_rank_and_rho(const struct selector *s, struct correct_choices choices, bool rank_given, bool rho_given,
-                                  struct contender *chosen)
+/* The trials of all ranks and their scores: without rho, with rho, and with trends of the genes. */
+enum { PLAIN, DISPERSED, WIDE, NARROW, VARIANTS };
+static const double trend_widths[VARIANTS] = {[WIDE] = 2.0, [NARROW] = 1.0}; /* pitches */
+struct rank_trials {
+    int n;
+    struct trial trial[RANKS];
+    struct score score[VARIANTS][RANKS];
+};
+
+static void rank_trials_free(struct rank_trials *ranks)
 {
-    struct trial trials[RANKS] = {0};
-    struct score scores[RANKS][2] = {0};
-    int n = 0, best[2] = {0, 0};
+    for (int i = 0; i < RANKS; i++) {
+        trial_free(&ranks->trial[i]);
+        for (int v = 0; v < VARIANTS; v++)
+            score_free(&ranks->score[v][i]);
+    }
+}
+
+/* Every rank without and with rho. */
+static status score_ranks(const struct selector *s, struct correct_choices choices, bool rank_given, bool rho_given,
+                          struct rank_trials *ranks)
+{
     int most = most_rank(s->halves->fit.n_genes_all), least = least_rank(s->setting->slide);
     least = least < most ? least : rank_grid[0];
-    status fault = MONGE_OK;
-    for (int i = 0; i < RANKS && !fault; i++) {
+    for (int i = 0; i < RANKS; i++) {
         if (rank_given ? i > 0 : rank_grid[i] > most)
             break;
         if (!rank_given && rank_grid[i] < least)
             continue;
         if (!rank_given)
             choices.rank = rank_grid[i];
-        trials[n] = trial_of(s, &choices);
-        for (int on = 0; on < 2 && !fault; on++) {
+        int n = ranks->n++;
+        struct trial *trial = &ranks->trial[n];
+        *trial = trial_of(s, &choices);
+        for (int on = PLAIN; on <= DISPERSED; on++) {
             if (rho_given && on)
                 continue;
             if (!rho_given)
-                trials[n].choices.rho = on ? RHO_ON : INFINITY;
-            fault = trial_score(&trials[n], &scores[n][on]);
+                trial->choices.rho = on ? RHO_ON : INFINITY;
+            struct score *score = &ranks->score[on][n];
+            status fault = trial_score(trial, score);
             if (fault)
-                break;
+                return fault;
             char name[48];
-            snprintf(name, sizeof name, "rank %d, rho %s", choices.rank, isfinite(trials[n].choices.rho) ? "on" : "off");
-            record(s->record, name, &scores[n][on], n + on > 0 ? &scores[0][0] : NULL);
-            if (scores[n][on].nll < scores[best[on]][on].nll)
-                best[on] = n;
+            snprintf(name, sizeof name, "rank %d, rho %s", choices.rank, isfinite(trial->choices.rho) ? "on" : "off");
+            record(s->record, name, score, n + on > 0 ? &ranks->score[PLAIN][0] : NULL);
         }
-        n++;
+    }
+    return MONGE_OK;
+}
+
+static int best_of(int n, const struct score *scores)
+{
+    int best = 0;
+    for (int i = 1; i < n; i++)
+        best = scores[i].nll < scores[best].nll ? i : best;
+    return best;
+}
+
+/* The smallest rank within 1 se of the best. */
+static int smallest_of(int n, const struct score *scores)
+{
+    int best = best_of(n, scores), pick = 0;
+    for (; pick < best; pick++) {
+        double difference, se;
+        score_difference(&scores[pick], &scores[best], &difference, &se);
+        if (difference <= se)
+            break;
+    }
+    return pick;
+}
+
+/* Rank i with the trend of a variant. */
+static status score_trend(const struct selector *s, struct rank_trials *ranks, int variant, int i, const struct score *against)
+{
+    struct trial *trial = &ranks->trial[i];
+    struct score *score = &ranks->score[variant][i];
+    trial->choices.trend = trend_widths[variant];
+    status fault = trial_score(trial, score);
+    char name[48];
+    snprintf(name, sizeof name, "rank %d, trend %g", trial->choices.rank, trend_widths[variant]);
+    if (!fault)
+        record(s->record, name, score, against);
+    return fault;
+}
+
+/* Trends of the genes, the wide one first. Where one wins, the rank is chosen anew: what a trend explains no factor need explain. */
+static status try_trends(const struct selector *s, struct rank_trials *ranks, int *variant, int *pick)
+{
+    for (int v = WIDE; v <= NARROW; v++) {
+        const struct score *current = &ranks->score[*variant][*pick];
+        status fault = score_trend(s, ranks, v, *pick, current);
+        if (fault)
+            return fault;
+        if (!better(&ranks->score[v][*pick], current, 2.0, .001))
+            continue;
+        for (int i = 0; i < ranks->n && !fault; i++)
+            fault = i == *pick ? MONGE_OK : score_trend(s, ranks, v, i, current);
+        if (fault)
+            return fault;
+        *variant = v;
+        *pick = smallest_of(ranks->n, ranks->score[v]);
+    }
+    return MONGE_OK;
+}
+
+/* D.1: rank, rho and trend together. Leaves the chosen one, scored. */
+static status choose_rank(const struct selector *s, const struct correct_choices *start, struct contender *chosen)
+{
+    const struct correct_options *o = s->setting->options;
+    bool rho_given = !isnan(o->rho);
+    struct rank_trials ranks = {0};
+    status fault = score_ranks(s, *start, o->rank != OPTION_UNSET, rho_given, &ranks);
+    int variant = PLAIN, pick = 0;
+    if (!fault) {
+        const struct score *plain = ranks.score[PLAIN], *dispersed = ranks.score[DISPERSED];
+        if (!rho_given && better(&dispersed[best_of(ranks.n, dispersed)], &plain[best_of(ranks.n, plain)], 2.0, .003))
+            variant = DISPERSED;
+        pick = smallest_of(ranks.n, ranks.score[variant]);
+        for (int i = 0; i < ranks.n; i++)
+            ranks.trial[i].choices.rho = rho_given ? start->rho : variant == DISPERSED ? RHO_ON : INFINITY;
+        if (isnan(o->prior_trend))
+            fault = try_trends(s, &ranks, &variant, &pick);
     }
     if (!fault) {
-        int on = !rho_given && better(&scores[best[1]][1], &scores[best[0]][0], 2.0, .003);
-        int pick = 0;
-        for (; pick < best[on]; pick++) { /* the smallest rank within 1 se of the best */
-            double difference, se;
-            score_difference(&scores[pick][on], &scores[best[on]][on], &difference, &se);
-            if (difference <= se)
-                break;
-        }
-        chosen->trial = trials[pick];
-        chosen->trial.choices.rho = rho_given ? choices.rho : on ? RHO_ON : INFINITY;
-        chosen->score = scores[pick][on];
-        memset(&trials[pick], 0, sizeof trials[pick]);
-        memset(&scores[pick][on], 0, sizeof scores[pick][on]);
+        chosen->trial = ranks.trial[pick];
+        chosen->trial.choices.trend = variant >= WIDE ? trend_widths[variant] : start->trend;
+        chosen->score = ranks.score[variant][pick];
+        ranks.trial[pick] = (struct trial){0};
+        ranks.score[variant][pick] = (struct score){0};
     }
-    for (int i = 0; i < RANKS; i++) {
-        trial_free(&trials[i]);
-        score_free(&scores[i][0]);
-        score_free(&scores[i][1]);
-    }
+    rank_trials_free(&ranks);
     return fault;
 }
 
@@ -220,9 +298,10 @@ status selection_choose(struct selection *selection, const struct correct_settin
                                     .alpha = isnan(o->alpha) ? 5.0 : o->alpha,
                                     .rho = isnan(o->rho) || o->rho == 0.0 ? INFINITY : o->rho,
                                     .gene_weights = isnan(o->gene_weights) ? 0.0 : o->gene_weights,
-                                    .sweeps = o->sweeps == OPTION_UNSET ? SWEEPS : (int)o->sweeps};
+                                    .sweeps = o->sweeps == OPTION_UNSET ? SWEEPS : (int)o->sweeps,
+                                    .trend = isnan(o->prior_trend) ? 0.0 : o->prior_trend};
     struct contender chosen = {0};
-    status fault = choose_rank_and_rho(&s, start, o->rank != OPTION_UNSET, !isnan(o->rho), &chosen);
+    status fault = choose_rank(&s, &start, &chosen);
     if (!fault && isnan(o->gene_weights)) {
         struct correct_choices choices = chosen.trial.choices;
         choices.gene_weights = GENE_WEIGHTS_ON;

@@ -123,6 +123,7 @@ static status fit_trial(struct trial *trial)
     trial->fit.map.alpha = trial->choices.alpha;
     trial->fit.map.rho = trial->choices.rho;
     trial->fit.omega = trial->choices.omega;
+    trial->fit.trend = trial->choices.trend;
     trial->fit.reference = trial->reference;
     return MONGE_OK;
 }

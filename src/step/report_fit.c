@@ -211,15 +211,21 @@ void report_kernel(struct text *page, const struct report_data *data)
 
 /* ---- choices ---- */
 
-/* the candidate whose rank and rho were taken, or -1: later choices start from it */
+/* the candidate whose rank, rho and trend were taken, or -1: later choices start from it */
 static int chosen_row(const struct report_data *data, int n, char **names)
 {
     double rank = report_real(data, "selection/rank"), rho = report_real(data, "selection/rho");
     char name[64];
-    snprintf(name, sizeof name, "rank %.0f, rho %s", rank, isfinite(rho) ? "on" : "off");
-    for (int k = 0; isfinite(rank) && k < n; k++)
-        if (!strcmp(name, names[k]))
-            return k;
+    double trend = report_real(data, "selection/prior_trend");
+    for (int with_trend = trend > 0.0; with_trend >= 0; with_trend--) { /* a trend that the user gave is in every candidate */
+        if (with_trend)
+            snprintf(name, sizeof name, "rank %.0f, trend %g", rank, trend);
+        else
+            snprintf(name, sizeof name, "rank %.0f, rho %s", rank, isfinite(rho) ? "on" : "off");
+        for (int k = 0; isfinite(rank) && k < n; k++)
+            if (!strcmp(name, names[k]))
+                return k;
+    }
     return -1;
 }
 
@@ -254,10 +260,9 @@ void report_selection(struct text *page, const struct report_data *data)
             above[k] = nll[k] - best;
         int row = chosen_row(data, n, names);
         report_heading(page, "selection", "Held-out likelihood of each candidate");
-        text_add(
-            page,
-            "<p>Rank, over-dispersion, gene weights, sweeps and prior strength are chosen on the left-out half, each change only when it "
-            "wins by a clear margin, the simpler one otherwise");
+        text_add(page, "<p>Rank, over-dispersion, trends of the genes, gene weights, sweeps and prior strength are chosen on the left-out "
+                       "half, each change only when it "
+                       "wins by a clear margin, the simpler one otherwise");
         if (chosen) {
             text_add(page, ". Chosen: <b>");
             html_add(page, chosen);

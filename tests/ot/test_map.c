@@ -1,4 +1,4 @@
-/* MAP steps: golden vectors; single against double precision; the reverse pass against finite differences. */
+/* MAP steps: golden vectors; the trend of a gene against plain formulas; single against double precision; the reverse pass against finite differences. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -240,6 +240,121 @@ static void exposure_readout_adds_what_was_not_seen(void **state)
     batch_free(&batch);
 }
 
+/* ---- the trend of a gene ---- */
+
+/* All sites x lanes on every rank. */
+static double *everywhere(const struct batch *batch, const double *own)
+{
+    const struct partition *sites = &batch->c.columns.sites;
+    double *all = room((size_t)(sites->n * batch->lanes) * sizeof *all);
+    memset(all, 0, (size_t)(sites->n * batch->lanes) * sizeof *all);
+    memcpy(all + sites->first * batch->lanes, own, (size_t)batch->n * sizeof *all);
+    MPI_Allreduce(MPI_IN_PLACE, all, (int)(sites->n * batch->lanes), MPI_DOUBLE, MPI_SUM, sites->comm);
+    return all;
+}
+
+/* Sums in the window, pair by pair, at own sites. */
+static void window_sums(const struct batch *batch, double width, const double *own, double *sums)
+{
+    const struct slide *slide = batch->kernel.slide;
+    double *all = everywhere(batch, own);
+    memset(sums, 0, (size_t)batch->n * sizeof *sums);
+    for (int64_t i = 0; i < batch->c.columns.sites.n_own; i++) {
+        double x, y, u, v;
+        slide_position(slide, batch->c.columns.sites.first + i, &x, &y);
+        for (int64_t j = 0; j < slide->n_sites; j++) {
+            slide_position(slide, j, &u, &v);
+            double d = hypot(u - x, v - y);
+            for (int g = 0; g < batch->lanes && d <= 3.0 * width + 1e-9; g++)
+                sums[i * batch->lanes + g] += exp(-.5 * d * d / (width * width)) * all[j * batch->lanes + g];
+        }
+    }
+    free(all);
+}
+
+/* mu of the plain formulas, four steps. */
+static double *plain_trend(const struct batch *batch, double width)
+{
+    size_t n = (size_t)batch->n;
+    double *all = room(7 * n * sizeof *all), *mu = all, *t = all + n, *h = all + 2 * n, *q = all + 3 * n, *c = all + 4 * n;
+    double *shared_sum = all + 5 * n, *sum = all + 6 * n;
+    for (size_t i = 0; i < n; i++) {
+        t[i] = 1.0;
+        q[i] = batch->e[i / (size_t)batch->lanes];
+    }
+    assert_int_equal(kernel_adjoint_f64(&batch->kernel, batch->lanes, batch->pi, q, h, batch->work), MONGE_OK);
+    for (size_t i = 0; i < n; i++)
+        h[i] *= batch->mu[i];
+    window_sums(batch, width, h, shared_sum);
+    for (int step = 0; step < 4; step++) {
+        for (size_t i = 0; i < n; i++)
+            mu[i] = batch->mu[i] * t[i];
+        assert_int_equal(kernel_apply_f64(&batch->kernel, batch->lanes, batch->pi, mu, q, batch->work), MONGE_OK);
+        for (size_t i = 0; i < n; i++)
+            q[i] = batch->x[i] / fmax(q[i], 1e-12);
+        assert_int_equal(kernel_adjoint_f64(&batch->kernel, batch->lanes, batch->pi, q, c, batch->work), MONGE_OK);
+        for (size_t i = 0; i < n; i++)
+            c[i] *= mu[i];
+        window_sums(batch, width, c, sum);
+        for (size_t i = 0; i < n; i++)
+            t[i] = (sum[i] + 1.0) / (shared_sum[i] + 1.0);
+    }
+    for (size_t i = 0; i < n; i++)
+        mu[i] = batch->mu[i] * t[i];
+    return mu;
+}
+
+static void trend(const struct batch *batch, double width, double *mu)
+{
+    struct spot_operator window;
+    assert_int_equal(map_trend_new(&window, batch->kernel.slide, &batch->c.columns.sites, width), MONGE_OK);
+    memcpy(mu, batch->mu, (size_t)batch->n * sizeof *mu);
+    assert_int_equal(map_trend_f64(&batch->kernel, &window, batch->lanes, batch->pi, batch->e, batch->x, mu, batch->b, batch->f,
+                                   batch->c_field, batch->work),
+                     MONGE_OK);
+    spot_operator_free(&window);
+}
+
+static void trend_against_plain_formulas(void **state)
+{
+    (void)state;
+    const char *groups[] = {"lowrank_shared", "lowrank_gene_weights_A20"};
+    for (int k = 0; k < 2; k++) {
+        struct batch batch;
+        batch_new(&batch, groups[k], 1e-6, true);
+        double width = k ? 1.5 : 3.0, *mu = room((size_t)batch.n * sizeof *mu), worst = 0.0, moved = 0.0;
+        double *plain = plain_trend(&batch, width);
+        trend(&batch, width, mu);
+        for (int64_t i = 0; i < batch.n; i++) {
+            worst = fmax(worst, fabs(mu[i] - plain[i]));
+            moved = fmax(moved, fabs(mu[i] - batch.mu[i]));
+        }
+        figure("trend of a gene against the plain formulas", over_ranks(worst), "<", 1e-11);
+        assert_true(over_ranks(worst) < 1e-11 && over_ranks(moved) > 1e-3);
+        free(plain);
+        free(mu);
+        batch_free(&batch);
+    }
+}
+
+/* Counts that the shared field explains leave it as it is. */
+static void trend_needs_a_cause(void **state)
+{
+    (void)state;
+    struct batch batch;
+    batch_new(&batch, "lowrank_shared", 1e-6, true);
+    double *mu = room((size_t)batch.n * sizeof *mu), worst = 0.0;
+    assert_int_equal(kernel_apply_f64(&batch.kernel, batch.lanes, batch.pi, batch.mu, batch.x, batch.work), MONGE_OK);
+    for (int64_t i = 0; i < batch.n; i++)
+        batch.x[i] *= batch.e[i / batch.lanes];
+    trend(&batch, 1.5, mu);
+    for (int64_t i = 0; i < batch.n; i++)
+        worst = fmax(worst, fabs(mu[i] - batch.mu[i]));
+    assert_true(over_ranks(worst) < 1e-12);
+    free(mu);
+    batch_free(&batch);
+}
+
 /* ---- the reverse pass ---- */
 
 struct inner_product { /* <K-bar, K> over the terms handed out */
@@ -381,6 +496,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(golden_first_variant),
         cmocka_unit_test(golden_richardson_lucy),
         cmocka_unit_test(exposure_readout_adds_what_was_not_seen),
+        cmocka_unit_test(trend_against_plain_formulas),
+        cmocka_unit_test(trend_needs_a_cause),
         cmocka_unit_test(reverse_pass_is_the_derivative),
     };
     SUITE(argc, argv, tests);
