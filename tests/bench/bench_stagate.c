@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "monge/blas_kernels.h"
 #include "nn/stagate.h"
 #include "support/machine.h"
 
@@ -391,7 +392,8 @@ static void bench(int64_t n, double sgemm)
 
 int main(int argc, char **argv)
 {
-    machine_right_openblas(argv);
+    blas_use_fast_kernels(argv);
+    openblas_set_num_threads(1);
     MPI_Init(&argc, &argv);
     const int64_t standard[] = {4096, 20000, 50000};
     double sgemm = ranks() == 1 ? machine_measure().sgemm : 0.0;
