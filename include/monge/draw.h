@@ -42,6 +42,9 @@ struct picture {
     int32_t width, height;
 };
 
+/* argb [height x width]: premultiplied, 4 bytes per pixel in native order (cairo's). */
+status picture_encode(struct picture *picture, int32_t width, int32_t height, uint32_t *argb);
+
 /* value [n_sites], NAN: transparent. Colours run from low to high; `root`: evenly in the square root of value - low. `outline`: a line
  * along the edge of the tissue. */
 struct map_style {

@@ -41,9 +41,15 @@ struct fgw_value {
     double gap;       /* Frank-Wolfe: max over plans E of <grad F(T), T - E> >= 0; 0 at a stationary point. NAN: not computed */
 };
 
+/* How (A T) B is multiplied across ranks. Fixed blocks of rows: no communication, the same bits on any number of ranks. ScaLAPACK (2-D
+ * block-cyclic): needs two redistributions per step and 3 x 8 N^2 / ranks bytes more, and agrees to rounding only, so that ties between
+ * plans may fall otherwise; forms the distances of B once instead of in every step. */
+enum fgw_product { FGW_PRODUCT_ROWS, FGW_PRODUCT_SCALAPACK };
+
 struct fgw_options {
-    int max_iter; /* 200 */
-    double tol;   /* 1e-9: stop when F falls by less than tol x |F|, or the gap is below that */
+    int max_iter;             /* 200 */
+    double tol;               /* 1e-9: stop when F falls by less than tol x |F|, or the gap is below that */
+    enum fgw_product product; /* FGW_PRODUCT_ROWS */
 };
 struct fgw_options fgw_options_default(void);
 

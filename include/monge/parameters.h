@@ -17,6 +17,8 @@
 #define parameters_zero_gradient REAL(parameters_zero_gradient)
 #define parameters_free          REAL(parameters_free)
 #define parameters_check         REAL(parameters_check)
+#define parameters_write         REAL(parameters_write)
+#define parameters_read          REAL(parameters_read)
 #define initial_constant         REAL(initial_constant)
 #define initial_glorot_uniform   REAL(initial_glorot_uniform)
 #define initial_xavier_normal    REAL(initial_xavier_normal)
@@ -52,6 +54,13 @@ void parameters_free(struct parameters *set);
 
 /* Collective. Compares hashes of all values: MONGE_INTERNAL if ranks differ, naming `when` (e.g. "after epoch 100"). */
 status parameters_check(const struct parameters *set, MPI_Comm comm, const char *when);
+
+/* Collective over comm. The parameters that do not share values as a safetensors file, by rank 0. `seed` and `model` are noted as texts. */
+status parameters_write(const struct parameters *set, MPI_Comm comm, const char *path, const char *model, uint64_t seed);
+
+/* Collective over comm. Rank 0 reads the values of all parameters that do not share; MONGE_BAD_DATA, naming the parameter, if one is absent or of
+ * another shape, or if the file is of another model. Tensors that are no parameter are passed over. */
+status parameters_read(struct parameters *set, MPI_Comm comm, const char *path, const char *model);
 
 /* ---- how they begin; `number`: of the parameter in its model, so that no two share draws ---- */
 

@@ -26,6 +26,7 @@
 #define tape_clear     REAL(tape_clear)
 #define tape_input     REAL(tape_input)
 #define tape_record    REAL(tape_record)
+#define tape_expect    REAL(tape_expect)
 #define tape_take      REAL(tape_take)
 #define tape_give      REAL(tape_give)
 #define tape_gradient  REAL(tape_gradient)
@@ -98,6 +99,9 @@ double tape_bytes(const struct tape *tape);
  * after a fault, or if an input is NULL. */
 struct operation *tape_record(struct tape *tape, tape_adjoint adjoint, const struct edges *edges, int columns, int n_in,
                               struct matrix *const *in);
+
+/* For checks of shapes, which are the same on all ranks: without `fits`, a fault that names the operation and what must fit, and false. */
+bool tape_expect(struct tape *tape, bool fits, const char *operation, const char *what);
 
 /* Memory for n elements until tape_clear or tape_give, 64-byte aligned, uninitialised; NULL and a fault if there is none. */
 void *tape_take(struct tape *tape, int64_t n, size_t size);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "monge/blas_kernels.h"
 #include "monge/guard.h"
 #include "monge/log.h"
 #include "monge/pipeline.h"
@@ -25,6 +26,7 @@ static const struct verb verbs[] = {
      .create = simulate_section,
      .created_size = simulate_size},
     {.shared = &options_with_step, .run = verb_step, .step = &step_correct},
+    {.shared = &options_with_step, .run = verb_align, .step = &step_align},
     {.options = &report_options, .run = verb_conclude, .conclude = report_write},
     {.options = &scaling_options, .run = verb_scaling},
     {.options = &options_info, .shared = &options_with_info, .run = verb_info},
@@ -77,6 +79,7 @@ static status run_verb(MPI_Comm comm, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    blas_use_fast_kernels(argv);
     MPI_Init(&argc, &argv);
     if (!getenv("OPENBLAS_NUM_THREADS")) /* ranks are the parallelism */
         openblas_set_num_threads(1);

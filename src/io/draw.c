@@ -176,8 +176,7 @@ static cairo_status_t append(void *closure, const unsigned char *data, unsigned 
     return CAIRO_STATUS_SUCCESS;
 }
 
-/* argb: premultiplied, 4 bytes per pixel in native order */
-static status encode(struct picture *picture, int32_t width, int32_t height, uint32_t *argb)
+status picture_encode(struct picture *picture, int32_t width, int32_t height, uint32_t *argb)
 {
     *picture = (struct picture){.width = width, .height = height};
     cairo_surface_t *surface = cairo_image_surface_create_for_data((unsigned char *)argb, CAIRO_FORMAT_ARGB32, width, height, 4 * width);
@@ -277,7 +276,7 @@ status draw_map(struct picture *picture, const struct slide_view *view, const do
     }
     if (style->outline)
         draw_outline(view, tissue, argb);
-    status done = encode(picture, view->width, view->height, argb);
+    status done = picture_encode(picture, view->width, view->height, argb);
     free(mean);
     free(tissue);
     free(argb);
@@ -305,7 +304,7 @@ status draw_image(struct picture *picture, int32_t height, int32_t width, int32_
             argb[(size_t)j * (size_t)w + (size_t)i] = pixel_of(rgb);
         }
     }
-    status done = encode(picture, w, h, argb);
+    status done = picture_encode(picture, w, h, argb);
     free(argb);
     return done;
 }

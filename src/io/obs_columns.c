@@ -282,17 +282,17 @@ static const struct obs_column *find_column(const struct obs_columns *columns, c
     return NULL;
 }
 
-/* The type that holds the values of all parts; -1 if one part lacks the column. */
+/* The type that holds the values of all parts that have the column. */
 static int common_type(int n_parts, const struct obs_columns *parts, const char *name)
 {
     int type = -1;
     for (int p = 0; p < n_parts; p++) {
         const struct obs_column *column = find_column(&parts[p], name);
         if (!column)
-            return -1;
+            continue;
         bool category = type == VALUE_CATEGORY || column->type == VALUE_CATEGORY;
         bool real = type == VALUE_REAL || column->type == VALUE_REAL;
-        type = p == 0 || type == (int)column->type ? (int)column->type : category ? VALUE_CATEGORY : real ? VALUE_REAL : VALUE_INTEGER;
+        type = type < 0 || type == (int)column->type ? (int)column->type : category ? VALUE_CATEGORY : real ? VALUE_REAL : VALUE_INTEGER;
     }
     return type;
 }
@@ -364,29 +364,39 @@ static status append_part(struct obs_column *all, const struct obs_column *part,
     return s;
 }
 
+/* One column over all rows; parts that lack it have missing values. */
+static status join_column(struct obs_column *column, int n_parts, const struct obs_columns *parts, const char *name, int64_t n)
+{
+    column->type = (enum value_type)common_type(n_parts, parts, name);
+    column->name = strdup(name);
+    column->value = malloc((size_t)(n + 1) * sizeof *column->value);
+    status s = column->name && column->value ? MONGE_OK : error_memory("obs", 8.0 * (double)n);
+    int64_t at = 0;
+    for (int p = 0; p < n_parts && s == MONGE_OK; p++) {
+        const struct obs_column *part = find_column(&parts[p], name);
+        if (part)
+            s = append_part(column, part, parts[p].n, column->value + at);
+        for (int64_t i = 0; i < parts[p].n && !part; i++)
+            column->value[at + i] = column->type == VALUE_CATEGORY ? -1.0 : NAN;
+        at += parts[p].n;
+    }
+    return s;
+}
+
 status obs_columns_join(struct obs_columns *all, int n_parts, const struct obs_columns *parts)
 {
+    int most = 0;
     *all = (struct obs_columns){0};
-    for (int p = 0; p < n_parts; p++)
+    for (int p = 0; p < n_parts; p++) {
         all->n += parts[p].n;
-    all->columns = calloc((size_t)parts[0].n_columns + 1, sizeof *all->columns);
-    status s = all->columns ? MONGE_OK : error_memory("obs", 40.0 * parts[0].n_columns);
-    for (int k = 0; k < parts[0].n_columns && s == MONGE_OK; k++) {
-        const char *name = parts[0].columns[k].name;
-        int type = common_type(n_parts, parts, name);
-        if (type < 0)
-            continue;
-        struct obs_column *column = &all->columns[all->n_columns++];
-        column->type = (enum value_type)type;
-        column->name = strdup(name);
-        column->value = malloc((size_t)(all->n + 1) * sizeof *column->value);
-        s = column->name && column->value ? MONGE_OK : error_memory("obs", 8.0 * (double)all->n);
-        int64_t at = 0;
-        for (int p = 0; p < n_parts && s == MONGE_OK; p++) {
-            s = append_part(column, find_column(&parts[p], name), parts[p].n, column->value + at);
-            at += parts[p].n;
-        }
+        most += parts[p].n_columns;
     }
+    all->columns = calloc((size_t)most + 1, sizeof *all->columns);
+    status s = all->columns ? MONGE_OK : error_memory("obs", 40.0 * most);
+    for (int p = 0; p < n_parts; p++)
+        for (int k = 0; k < parts[p].n_columns && s == MONGE_OK; k++)
+            if (!find_column(all, parts[p].columns[k].name))
+                s = join_column(&all->columns[all->n_columns++], n_parts, parts, parts[p].columns[k].name, all->n);
     if (s != MONGE_OK)
         obs_columns_free(all);
     return s;

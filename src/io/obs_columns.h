@@ -26,7 +26,7 @@ void obs_columns_free(struct obs_columns *columns);
  * out, and so are columns of other kinds. */
 status obs_columns_read(struct obs_columns *columns, hid_t file, const char *file_path, int64_t n, const char *const *skipped);
 
-/* Local. The columns that every part has, rows one part after the other. Numbers and booleans widen to the type that holds all; where one
+/* Local. The columns that any part has, rows one part after the other; values of parts that lack one are missing. Numbers and booleans widen to the type that holds all; where one
  * part has categories, the numbers of the others become categories too; categories stand in the order in which they first occur. */
 status obs_columns_join(struct obs_columns *all, int n_parts, const struct obs_columns *parts);
 

@@ -95,6 +95,9 @@ static status aggregate_adjoint(struct tape *tape, struct operation *op)
 
 struct matrix *nn_aggregate(struct tape *tape, struct matrix *attention, struct matrix *x)
 {
+    if (!tape_expect(tape, !attention || !x || (attention->edges && !x->edges && x->columns % attention->columns == 0), "nn_aggregate",
+                     "attention is not over edges, or its heads do not divide the columns of x"))
+        return NULL;
     struct operation *op = tape_record(tape, aggregate_adjoint, NULL, x ? x->columns : 0, 2, (struct matrix *[]){attention, x});
     real *ghost = op ? tape_take(tape, attention->edges->graph->n_ghosts * x->columns, sizeof *ghost) : NULL;
     if (tape_agree(tape) != MONGE_OK)

@@ -66,6 +66,9 @@ static status edge_sum_adjoint(struct tape *tape, struct operation *op)
 
 struct matrix *nn_edge_sum(struct tape *tape, const struct edges *edges, struct matrix *at_source, struct matrix *at_destination)
 {
+    if (!tape_expect(tape, !at_source || !at_destination || at_source->columns == at_destination->columns, "nn_edge_sum",
+                     "the two ends have different numbers of heads"))
+        return NULL;
     struct operation *op =
         tape_record(tape, edge_sum_adjoint, edges, at_source ? at_source->columns : 0, 2, (struct matrix *[]){at_source, at_destination});
     if (tape_agree(tape) != MONGE_OK)
@@ -195,6 +198,11 @@ static status gatv2_adjoint(struct tape *tape, struct operation *op)
 struct matrix *nn_edge_gatv2(struct tape *tape, const struct edges *edges, double slope, struct matrix *left, struct matrix *right,
                              struct matrix *a, struct matrix *feature, struct matrix *feature_weight, struct matrix *bias)
 {
+    if (!tape_expect(tape,
+                     !left || !right || !a || !feature ||
+                         (left->columns == right->columns && a->rows * a->columns == left->columns && feature->edges == edges),
+                     "nn_edge_gatv2", "left, right, a or feature does not fit"))
+        return NULL;
     struct operation *op = tape_record(tape, gatv2_adjoint, edges, a ? (int)a->rows : 0, 6,
                                        (struct matrix *[]){left, right, a, feature, feature_weight, bias});
     if (tape_agree(tape) != MONGE_OK)
@@ -240,6 +248,8 @@ static status softmax_adjoint(struct tape *tape, struct operation *op)
 
 struct matrix *nn_edge_softmax(struct tape *tape, struct matrix *score, double epsilon)
 {
+    if (!tape_expect(tape, !score || score->edges, "nn_edge_softmax", "scores are not over edges"))
+        return NULL;
     struct operation *op =
         tape_record(tape, softmax_adjoint, score ? score->edges : NULL, score ? score->columns : 0, 1, (struct matrix *[]){score});
     if (!op)

@@ -68,6 +68,9 @@ static status layer_norm_adjoint(struct tape *tape, struct operation *op)
 
 struct matrix *nn_layer_norm(struct tape *tape, struct matrix *x, struct matrix *scale, struct matrix *shift, double epsilon)
 {
+    if (!tape_expect(tape, !x || !scale || !shift || (scale->columns == x->columns && shift->columns == x->columns), "nn_layer_norm",
+                     "scale or shift is not 1 x columns of x"))
+        return NULL;
     struct operation *op =
         tape_record(tape, layer_norm_adjoint, x ? x->edges : NULL, x ? x->columns : 0, 3, (struct matrix *[]){x, scale, shift});
     real *saved = op ? op->saved[0] = tape_take(tape, 2 * x->rows, sizeof *saved) : NULL; /* mean and 1 / sd of each row */

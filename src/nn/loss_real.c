@@ -44,6 +44,9 @@ static status square_adjoint(struct tape *tape, struct operation *op)
 
 void nn_square_loss(struct tape *tape, double weight, struct matrix *x, struct matrix *target, double *value)
 {
+    if (!tape_expect(tape, !x || !target || (x->edges == target->edges && x->columns == target->columns), "nn_square_loss",
+                     "x and target have different shapes"))
+        return;
     struct operation *op = tape_record(tape, square_adjoint, NULL, 0, 2, (struct matrix *[]){x, target});
     if (tape_agree(tape) != MONGE_OK)
         return;
@@ -186,8 +189,12 @@ static double squared_distance(struct tape *tape, struct operation *op, const st
     return square < 0.0 ? 0.0 : square; /* a difference of large numbers; a NaN stays */
 }
 
-static struct operation *record_reconstruction(struct tape *tape, struct matrix *p, struct matrix *h, struct matrix *w, struct matrix *bias)
+static struct operation *record_reconstruction(struct tape *tape, const struct sparse_rows *x, struct matrix *p, struct matrix *h,
+                                               struct matrix *w, struct matrix *bias)
 {
+    if (!tape_expect(tape, !p || !h || !w || (p->columns == h->columns && w->columns == h->columns && w->rows == x->columns),
+                     "a reconstruction", "p, h and w do not fit the sparse rows"))
+        return NULL;
     struct operation *op = tape_record(tape, reconstruction_adjoint, NULL, 0, bias ? 4 : 3, (struct matrix *[]){p, h, w, bias});
     return tape_agree(tape) == MONGE_OK ? op : NULL;
 }
@@ -195,7 +202,7 @@ static struct operation *record_reconstruction(struct tape *tape, struct matrix 
 void nn_reconstruction_mse(struct tape *tape, double weight, const struct sparse_rows *x, struct matrix *p, struct matrix *h,
                            struct matrix *w, struct matrix *bias, double *value)
 {
-    struct operation *op = record_reconstruction(tape, p, h, w, bias);
+    struct operation *op = record_reconstruction(tape, x, p, h, w, bias);
     if (!op)
         return;
     double elements = (double)x->nodes->n * x->columns, square = squared_distance(tape, op, x);
@@ -206,7 +213,7 @@ void nn_reconstruction_mse(struct tape *tape, double weight, const struct sparse
 void nn_reconstruction_frobenius(struct tape *tape, double weight, const struct sparse_rows *x, struct matrix *p, struct matrix *h,
                                  struct matrix *w, struct matrix *bias, double *value)
 {
-    struct operation *op = record_reconstruction(tape, p, h, w, bias);
+    struct operation *op = record_reconstruction(tape, x, p, h, w, bias);
     if (!op)
         return;
     double distance = sqrt(squared_distance(tape, op, x));

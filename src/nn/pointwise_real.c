@@ -53,8 +53,9 @@ static void elu_gradient(int64_t n, double constant, const real *restrict x, con
                          real *restrict dx)
 {
     (void)constant;
+    (void)x; /* y has its sign */
     for (int64_t i = 0; i < n; i++)
-        dx[i] += dy[i] * (x[i] > 0 ? (real)1 : y[i] + 1);
+        dx[i] += dy[i] * (y[i] > 0 ? (real)1 : y[i] + 1);
 }
 
 static status elu_adjoint(struct tape *tape, struct operation *op)
@@ -230,6 +231,8 @@ static status mix_adjoint(struct tape *tape, struct operation *op)
 
 struct matrix *nn_mix(struct tape *tape, double factor_a, struct matrix *a, double factor_b, struct matrix *b)
 {
+    if (!tape_expect(tape, !a || !b || (a->edges == b->edges && a->columns == b->columns), "nn_mix", "a and b have different shapes"))
+        return NULL;
     struct operation *op = tape_record(tape, mix_adjoint, a ? a->edges : NULL, a ? a->columns : 0, 2, (struct matrix *[]){a, b});
     if (!op)
         return NULL;

@@ -27,6 +27,8 @@ static status product_adjoint(struct tape *tape, struct operation *op)
 
 struct matrix *nn_product(struct tape *tape, struct matrix *x, struct matrix *w)
 {
+    if (!tape_expect(tape, !x || !w || x->columns == w->rows, "nn_product", "w has another number of rows than x has columns"))
+        return NULL;
     struct operation *op = tape_record(tape, product_adjoint, x ? x->edges : NULL, w ? w->columns : 0, 2, (struct matrix *[]){x, w});
     if (!op)
         return NULL;
@@ -50,6 +52,8 @@ static status product_transposed_adjoint(struct tape *tape, struct operation *op
 
 struct matrix *nn_product_transposed(struct tape *tape, struct matrix *x, struct matrix *w)
 {
+    if (!tape_expect(tape, !x || !w || x->columns == w->columns, "nn_product_transposed", "w has another number of columns than x"))
+        return NULL;
     struct operation *op =
         tape_record(tape, product_transposed_adjoint, x ? x->edges : NULL, w ? (int)w->rows : 0, 2, (struct matrix *[]){x, w});
     if (!op)
@@ -97,6 +101,8 @@ static status bias_adjoint(struct tape *tape, struct operation *op)
 
 struct matrix *nn_bias(struct tape *tape, struct matrix *x, struct matrix *bias)
 {
+    if (!tape_expect(tape, !x || !bias || (bias->rows == 1 && bias->columns == x->columns), "nn_bias", "the bias is not 1 x columns of x"))
+        return NULL;
     struct operation *op = tape_record(tape, bias_adjoint, x ? x->edges : NULL, x ? x->columns : 0, 2, (struct matrix *[]){x, bias});
     if (!op)
         return NULL;
@@ -149,6 +155,9 @@ static status head_dot_adjoint(struct tape *tape, struct operation *op)
 
 struct matrix *nn_head_dot(struct tape *tape, struct matrix *x, struct matrix *a)
 {
+    if (!tape_expect(tape, !x || !a || a->rows * a->columns == x->columns, "nn_head_dot",
+                     "a has another number of elements than x has columns"))
+        return NULL;
     struct operation *op = tape_record(tape, head_dot_adjoint, x ? x->edges : NULL, a ? (int)a->rows : 0, 2, (struct matrix *[]){x, a});
     if (!op)
         return NULL;

@@ -33,17 +33,26 @@ status tape_sum_rows(struct tape *tape, int n, tape_portion portion, const void 
     return MONGE_OK;
 }
 
-/* largest[i] = max_k |a_ik| */
+/* largest[i] = max_k |a_ik|, in lanes because the compiler keeps a single maximum scalar */
 static void largest_of_rows(int64_t rows, int columns, const real *a, real *largest)
 {
+    enum { LANES = 16 };
     for (int64_t i = 0; i < rows; i++) {
         const real *row = a + i * columns;
-        real most = 0;
-        for (int k = 0; k < columns; k++) {
+        real most[LANES] = {0};
+        int k = 0;
+        for (; k + LANES <= columns; k += LANES)
+            for (int l = 0; l < LANES; l++) {
+                real size = row[k + l] < 0 ? -row[k + l] : row[k + l];
+                most[l] = size > most[l] ? size : most[l];
+            }
+        for (; k < columns; k++) {
             real size = row[k] < 0 ? -row[k] : row[k];
-            most = size > most ? size : most;
+            most[0] = size > most[0] ? size : most[0];
         }
-        largest[i] = most;
+        for (int l = 1; l < LANES; l++)
+            most[0] = most[l] > most[0] ? most[l] : most[0];
+        largest[i] = most[0];
     }
 }
 

@@ -213,6 +213,8 @@ static status sparse_product_adjoint(struct tape *tape, struct operation *op)
 
 struct matrix *nn_sparse_product(struct tape *tape, const struct sparse_rows *x, struct matrix *w)
 {
+    if (!tape_expect(tape, !w || w->rows == x->columns, "nn_sparse_product", "w has another number of rows than x has columns"))
+        return NULL;
     struct operation *op = tape_record(tape, sparse_product_adjoint, NULL, w ? w->columns : 0, 1, (struct matrix *[]){w});
     real *packed = op ? tape_take(tape, w->rows * GATHER_PANEL, sizeof *packed) : NULL;
     if (!packed)

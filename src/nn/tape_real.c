@@ -130,6 +130,13 @@ struct matrix *tape_input(struct tape *tape, const struct edges *edges, int colu
     return matrix;
 }
 
+bool tape_expect(struct tape *tape, bool fits, const char *operation, const char *what)
+{
+    if (!fits && !tape->fault)
+        tape->fault = error_set(MONGE_INTERNAL, "%s: %s", operation, what);
+    return fits;
+}
+
 struct operation *tape_record(struct tape *tape, tape_adjoint adjoint, const struct edges *edges, int columns, int n_in,
                               struct matrix *const *in)
 {

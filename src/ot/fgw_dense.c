@@ -14,7 +14,7 @@ static const double rounding = 1e-14; /* x fgw_state_magnitude */
 
 struct fgw_options fgw_options_default(void)
 {
-    return (struct fgw_options){.max_iter = 200, .tol = 1e-9};
+    return (struct fgw_options){.max_iter = 200, .tol = 1e-9, .product = FGW_PRODUCT_ROWS};
 }
 
 void fgw_result_free(struct fgw_result *result)
@@ -62,10 +62,12 @@ static status curvature(struct descent *d, double *gw)
     int64_t n = d->dense.a.n, m = d->dense.b.n;
     if (d->linear.partial)
         fgw_state_marginals(vertex, &d->dense);
-    fgw_product_plan(&d->dense, &vertex->sparse, vertex->product);
+    status s = fgw_product_plan(&d->dense, &vertex->sparse, vertex->product);
+    if (s != MONGE_OK)
+        return s;
     for (int64_t k = 0; k < d->dense.count * m; k++)
         vertex->product[k] -= now->product[k];
-    status s = agree(d->dense.problem->comm, transport_plan_combine(&direction, 1.0, &vertex->sparse, -1.0, &now->sparse));
+    s = agree(d->dense.problem->comm, transport_plan_combine(&direction, 1.0, &vertex->sparse, -1.0, &now->sparse));
     if (s != MONGE_OK)
         return s;
     struct fgw_state step = {.outer = -now->outer, .sparse = direction};
@@ -169,7 +171,8 @@ static void descent_free(struct descent *d)
 }
 
 /* Collective. mass < 0: balanced. */
-static status descent_new(struct descent *d, const struct fgw_problem *problem, double mass, const struct transport_plan *start)
+static status descent_new(struct descent *d, const struct fgw_problem *problem, double mass, const struct transport_plan *start,
+                          enum fgw_product product)
 {
     memset(d, 0, sizeof *d);
     status s = fgw_dense_new(&d->dense, problem);
@@ -189,6 +192,8 @@ static status descent_new(struct descent *d, const struct fgw_problem *problem, 
     if (s == MONGE_OK)
         s = fgw_state_new(&d->vertex, &d->dense);
     s = agree(problem->comm, s);
+    if (s == MONGE_OK && product == FGW_PRODUCT_SCALAPACK)
+        s = fgw_scalapack_new(&d->dense);
     if (s == MONGE_OK)
         s = fgw_linear_new(&d->linear, &d->dense, !balanced, mass);
     if (s == MONGE_OK)
@@ -209,7 +214,7 @@ static status solve(const struct fgw_problem *problem, double mass, const struct
     *result = (struct fgw_result){.iterations = 0};
     if (options->max_iter < 0 || !(options->tol >= 0.0))
         return error_set(MONGE_USAGE, "alignment: max_iter %d and tol %g must not be negative", options->max_iter, options->tol);
-    status s = descent_new(&d, problem, mass, start);
+    status s = descent_new(&d, problem, mass, start, options->product);
     if (s != MONGE_OK)
         return s;
     s = fgw_result_new(result, &d.dense, options->max_iter);
@@ -271,7 +276,7 @@ status fgw_dense_value(const struct fgw_problem *problem, const struct transport
 
 status fgw_dense_certify(const struct fgw_problem *problem, const struct transport_plan *plan, struct fgw_value *value)
 {
-    struct fgw_options none = {.max_iter = 0, .tol = 0.0};
+    struct fgw_options none = {.max_iter = 0, .tol = 0.0, .product = FGW_PRODUCT_ROWS};
     struct fgw_result result;
     status s = fgw_dense_solve(problem, plan, &none, &result);
     *value = result.value;

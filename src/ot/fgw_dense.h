@@ -14,6 +14,9 @@ struct fgw_side {
     const double *distance; /* n x n, or NULL: from the positions */
 };
 
+/* Rows first .. first + rows - 1 and columns column .. column + columns - 1 of the distances; out: rows x columns. */
+void fgw_side_block(const struct fgw_side *side, int64_t first, int64_t rows, int64_t column, int64_t columns, double *out);
+
 /* out = C w, and the same with squared distances. out, w: n. */
 void fgw_side_apply(const struct fgw_side *side, const double *w, double *out);
 void fgw_side_apply_squared(const struct fgw_side *side, const double *w, double *out);
@@ -24,19 +27,26 @@ struct fgw_dense {
     int rank, size;
     int64_t first, count; /* own rows */
     double sum_p, sum_q;
-    double *left;  /* own rows x m: A T on the way to A T B, or a gradient */
-    double *panel; /* some columns of the distances, or rows of a plan */
-    double *row;   /* n: per-row parts of a sum */
+    double *left;                    /* own rows x m: A T on the way to A T B, or a gradient */
+    double *panel;                   /* some columns of the distances, or rows of a plan */
+    double *row;                     /* n: per-row parts of a sum */
+    struct fgw_scalapack *scalapack; /* NULL: products by blocks of rows */
 };
 
 /* Collective. Checks the problem. */
 status fgw_dense_new(struct fgw_dense *dense, const struct fgw_problem *problem);
 void fgw_dense_free(struct fgw_dense *dense);
 
-/* product = A T B of own rows (x m). T whole and sparse; T = scale p q'; T dense, own rows x m (the last collective). */
-void fgw_product_plan(struct fgw_dense *dense, const struct transport_plan *plan, double *product);
+/* Collective. From now on products are ScaLAPACK's. The second is called by fgw_dense_free. */
+status fgw_scalapack_new(struct fgw_dense *dense);
+void fgw_scalapack_free(struct fgw_dense *dense);
+/* Collective. product = left B, own rows. */
+status fgw_scalapack_times_b(struct fgw_dense *dense, double *product);
+
+/* Collective. product = A T B of own rows (x m). T whole and sparse; T = scale p q' (local); T dense, own rows x m. */
+status fgw_product_plan(struct fgw_dense *dense, const struct transport_plan *plan, double *product);
 void fgw_product_outer(struct fgw_dense *dense, double scale, double *product);
-void fgw_product_rows(struct fgw_dense *dense, const double *rows, double *product);
+status fgw_product_rows(struct fgw_dense *dense, const double *rows, double *product);
 
 /* Collective. Completes dense->row, of which each rank has set its own rows, and adds it up. */
 double fgw_sum_rows(struct fgw_dense *dense);

@@ -76,9 +76,12 @@ static status mirror_new(struct mirror *d, const struct fgw_problem *problem, co
         return s;
     }
     fgw_state_full_marginals(&d->state, &d->dense);
-    fgw_product_rows(&d->dense, d->state.rows, d->state.product);
-    fgw_state_value(&d->state, &d->dense);
-    return MONGE_OK;
+    s = fgw_product_rows(&d->dense, d->state.rows, d->state.product);
+    if (s == MONGE_OK)
+        fgw_state_value(&d->state, &d->dense);
+    else
+        mirror_free(d);
+    return s;
 }
 
 static void take_row(void *context, int64_t row, int64_t count, const int64_t *columns, const double *cost, const double *plan)
@@ -154,9 +157,10 @@ static status step(struct mirror *d, const struct fgw_entropic_options *options,
     double *next = d->next;
     d->next = d->state.rows;
     d->state.rows = next;
-    fgw_product_rows(&d->dense, d->state.rows, d->state.product);
-    fgw_state_value(&d->state, &d->dense);
-    return MONGE_OK;
+    s = fgw_product_rows(&d->dense, d->state.rows, d->state.product);
+    if (s == MONGE_OK)
+        fgw_state_value(&d->state, &d->dense);
+    return s;
 }
 
 /* Gap and potentials of the plan at the end. Collective. */

@@ -2,7 +2,7 @@
  *
  * T is sparse after the first step of a conditional gradient (n + m - 1 entries), so that A T is cheap and one product of full size is
  * left: (A T) B. It runs per fixed block of rows of A T and panel of columns of B, each on one rank with the same shape whatever the number
- * of ranks: the same bits everywhere, and no communication. B's panels are computed from the positions (m^2 square roots against 2 n m^2
+ * of ranks: the same bits everywhere, and no communication (ScaLAPACK, fgw_dense_scalapack.c, is the other choice). B's panels are computed from the positions (m^2 square roots against 2 n m^2
  * multiplications), so no rank holds a matrix of distances. */
 #include <cblas.h>
 #include <math.h>
@@ -59,30 +59,32 @@ void fgw_side_apply_squared(const struct fgw_side *side, const double *w, double
     }
 }
 
-/* Rows first .. first + rows - 1 and columns column .. column + columns - 1 of the distances; out: rows x columns. */
-static void distances(const struct fgw_side *side, int64_t first, int64_t rows, int64_t column, int64_t columns, double *out)
+void fgw_side_block(const struct fgw_side *side, int64_t first, int64_t rows, int64_t column, int64_t columns, double *out)
 {
     for (int64_t i = 0; i < rows; i++)
         for (int64_t k = 0; k < columns; k++)
             out[i * columns + k] = distance(side, first + i, column + k);
 }
 
-/* product = left B, own rows. */
-static void times_b(struct fgw_dense *dense, double *product)
+/* product = left B, own rows. Collective with ScaLAPACK. */
+static status times_b(struct fgw_dense *dense, double *product)
 {
+    if (dense->scalapack)
+        return fgw_scalapack_times_b(dense, product);
     int64_t m = dense->b.n;
     for (int64_t column = 0; column < m; column += PANEL) {
         int64_t width = m - column < PANEL ? m - column : PANEL;
-        distances(&dense->b, 0, m, column, width, dense->panel);
+        fgw_side_block(&dense->b, 0, m, column, width, dense->panel);
         for (int64_t i = 0; i < dense->count; i += FGW_BLOCK) {
             int64_t rows = dense->count - i < FGW_BLOCK ? dense->count - i : FGW_BLOCK;
             cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, (int)width, (int)m, 1.0, dense->left + i * m, (int)m,
                         dense->panel, (int)width, 0.0, product + i * m + column, (int)m);
         }
     }
+    return MONGE_OK;
 }
 
-void fgw_product_plan(struct fgw_dense *dense, const struct transport_plan *plan, double *product)
+status fgw_product_plan(struct fgw_dense *dense, const struct transport_plan *plan, double *product)
 {
     int64_t m = dense->b.n;
     for (int64_t i = 0; i < dense->count; i++) {
@@ -94,7 +96,7 @@ void fgw_product_plan(struct fgw_dense *dense, const struct transport_plan *plan
                 left[plan->column[e]] += away * plan->value[e];
         }
     }
-    times_b(dense, product);
+    return times_b(dense, product);
 }
 
 void fgw_product_outer(struct fgw_dense *dense, double scale, double *product)
@@ -109,7 +111,7 @@ void fgw_product_outer(struct fgw_dense *dense, double scale, double *product)
 }
 
 /* left += A (own rows x block) times the block's rows of T, block after block; each block comes from the rank that has it. */
-void fgw_product_rows(struct fgw_dense *dense, const double *rows, double *product)
+status fgw_product_rows(struct fgw_dense *dense, const double *rows, double *product)
 {
     int64_t m = dense->b.n, first, count;
     double *block = dense->panel, *away = dense->panel + FGW_BLOCK * m;
@@ -126,13 +128,13 @@ void fgw_product_rows(struct fgw_dense *dense, const double *rows, double *produ
             MPI_Bcast(block, (int)(depth * m), MPI_DOUBLE, owner, dense->problem->comm);
             for (int64_t i = 0; i < dense->count; i += FGW_BLOCK) {
                 int64_t height = dense->count - i < FGW_BLOCK ? dense->count - i : FGW_BLOCK;
-                distances(&dense->a, dense->first + i, height, j, depth, away);
+                fgw_side_block(&dense->a, dense->first + i, height, j, depth, away);
                 cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)height, (int)m, (int)depth, 1.0, away, (int)depth, block,
                             (int)m, 1.0, dense->left + i * m, (int)m);
             }
         }
     }
-    times_b(dense, product);
+    return times_b(dense, product);
 }
 
 double fgw_sum_rows(struct fgw_dense *dense)
@@ -234,6 +236,7 @@ status fgw_dense_new(struct fgw_dense *dense, const struct fgw_problem *problem)
 
 void fgw_dense_free(struct fgw_dense *dense)
 {
+    fgw_scalapack_free(dense);
     free(dense->left);
     free(dense->panel);
     free(dense->row);

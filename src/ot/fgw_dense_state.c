@@ -121,11 +121,12 @@ status fgw_state_start(struct fgw_state *state, struct fgw_dense *dense, const s
     state->outer = plan ? 0.0 : mass / (dense->sum_p * dense->sum_q);
     fgw_state_marginals(state, dense);
     if (plan)
-        fgw_product_plan(dense, &state->sparse, state->product);
+        s = fgw_product_plan(dense, &state->sparse, state->product);
     else
         fgw_product_outer(dense, state->outer, state->product);
-    fgw_state_value(state, dense);
-    return MONGE_OK;
+    if (s == MONGE_OK)
+        fgw_state_value(state, dense);
+    return s;
 }
 
 /* Own rows as entries; then all ranks' entries in rank order are the plan's. Collective. */

@@ -80,7 +80,9 @@ static status apply(struct backward *b, const double *x, double *image)
     status s = sinkhorn_adjoint(b, x, image);
     if (s != MONGE_OK)
         return s;
-    fgw_product_rows(&b->dense, image, b->product);
+    s = fgw_product_rows(&b->dense, image, b->product);
+    if (s != MONGE_OK)
+        return s;
     for (int64_t k = 0; k < b->own; k++)
         image[k] = x[k] + factor * b->product[k];
     return MONGE_OK;

@@ -17,6 +17,8 @@ static const double LOCAL_PRESSING = 0.5; /* the same inside one region (block o
 static const double SMOOTHING = 0.8;      /* of the displacement: Gaussian width in spacings of the coarser level */
 static const double FLOOR = 0.02;         /* of a prolonged plan, relative to the largest density of the row's parent */
 static const double EPS_DECAY = 0.85, EPS_LEAST = 0.15;
+static const double FIRST_TOL = 1e-2, TOL_DECAY = 0.3; /* of the inner solves: the first steps are only on the way */
+static const double RISE = 0.02;                       /* of F, beyond what marginal errors do to it */
 enum { PRUNE_EVERY = 3, LEAST_STEPS = 5 };
 
 void stage_free(struct stage *stage)
@@ -270,19 +272,21 @@ static status take_steps(struct level_run *run, const double *plan, int steps)
     if (s == MONGE_OK && isnan(run->eps))
         run->eps = level->eps;
     double eps = run->eps, decay = 1.0;
+    int stalled = 0; /* steps that did not lower F by enough */
     double began = MPI_Wtime();
     for (int step = 0; s == MONGE_OK && step < steps; step++) {
         double before = level->objective;
         level->eps = eps * decay;
-        s = sparse_level_step(level, run->solve->options->inner_tol);
+        s = sparse_level_step(level, fmax(run->solve->options->inner_tol, FIRST_TOL * pow(TOL_DECAY, step)));
         if (s != MONGE_OK)
             break;
         run->trace[run->n_trace++] = level->objective;
         run->marginal_error = level->sinkhorn.error;
-        bool short_of_room = level->sinkhorn.error > 1e-2;
-        if (short_of_room || (step >= LEAST_STEPS && fabs(before - level->objective) < run->tol * fabs(level->objective)))
+        bool short_of_room = level->sinkhorn.error > 2.0 * FIRST_TOL;
+        stalled += step >= LEAST_STEPS && before - level->objective < run->tol * fabs(level->objective);
+        if (short_of_room || stalled >= (run->solve->polished ? 1 : 2))
             break;
-        if (level->objective > before && step > 0)
+        if (step > 0 && level->objective - before > RISE * fabs(before))
             eps *= 2.0; /* too long a step: F need not fall where the geometry dominates */
         decay = fmax(decay * EPS_DECAY, EPS_LEAST);
         if (step % PRUNE_EVERY == PRUNE_EVERY - 1)

@@ -10,6 +10,7 @@
 
 enum { CHECK_EVERY = 10 };
 static const double ABSORB_AT = 30.0;
+static const int PATIENCE = 6; /* checks */
 
 static status scaling_new(struct scaling *side, int64_t n, int64_t n_ghosts, const double *weight)
 {
@@ -134,10 +135,25 @@ static status judge(struct sparse_sinkhorn *s, const double *base_rows, const do
     return code;
 }
 
+/* The error of a well relaxed iteration first grows, the longer the nearer omega is to 2: only lasting growth means that omega is too
+ * large for so distant a solution. Then 2 - omega doubles. growing: checks in a row with a larger error. */
+static void watch(struct ot_relaxation *relaxation, double error, int *growing)
+{
+    double tried = relaxation->omega;
+    *growing = error > relaxation->last_error ? *growing + 1 : 0;
+    relaxation->rises = *growing >= PATIENCE;
+    ot_relaxation_watch(relaxation, error);
+    if (relaxation->omega == 1.0 && tried > 1.0) {
+        relaxation->omega = fmax(1.0, 2.0 - 2.0 * (2.0 - tried));
+        *growing = 0;
+    }
+}
+
 static status run(struct sparse_sinkhorn *s, double tol, int64_t most, double mass, double *base_rows, double *base_columns)
 {
     struct ot_options options = {.relax = NAN, .check_every = CHECK_EVERY};
     struct ot_relaxation relaxation;
+    int growing = 0;
     ot_relaxation_start(&relaxation, &options);
     kernel_pattern_transpose(s->pattern);
     side_reset(&s->rows, s->pattern->n_ghost_rows);
@@ -160,7 +176,7 @@ static status run(struct sparse_sinkhorn *s, double tol, int64_t most, double ma
             break;
         if (s->iterations == CHECK_EVERY && s->omega > 1.0)
             relaxation.omega = s->omega;
-        ot_relaxation_watch(&relaxation, s->error);
+        watch(&relaxation, s->error, &growing);
         if (far)
             absorb(s, base_rows, base_columns);
     }

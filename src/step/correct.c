@@ -59,7 +59,7 @@ static const struct option options[] = {
     OPTION("kernel-dictionary", OPTION_REALS, kernel_dictionary, NULL, .3, 32, NULL, "pitches",
            "widths of further Gaussians that gene weights may use"),
     OPTION("selection-genes", OPTION_INTEGER, selection_genes, NULL, 8, 1000000, NULL, NULL,
-           "genes used for the choices, stratified by depth; unset: 400, fewer on large slides"),
+           "genes used for the choices, stratified by depth; unset: 384, fewer on large slides and on a calibration window"),
     OPTION("calibration-sites", OPTION_INTEGER, calibration_sites, NULL, 0, 1e9, NULL, "sites",
            "size of the part of the slide on which kernel fit and choices are made; 0: the whole slide; unset: 25000 of slides above "
            "40000"),

@@ -26,10 +26,16 @@ static int deeper(const void *a, const void *b)
     return p->gene < q->gene ? -1 : 1;
 }
 
+int64_t correct_even_batches(double genes)
+{
+    const double pair = 2.0 * GENE_LANES;
+    return (int64_t)(fmax(1.0, floor(genes / pair)) * pair);
+}
+
 int64_t correct_sample_size(int64_t wanted, double n_sites)
 {
-    const double most = 400.0, least = 96.0, budget = 2.8e7; /* sites x genes */
-    return wanted != OPTION_UNSET ? wanted : (int64_t)fmin(most, fmax(least, budget / n_sites));
+    const double most = 384.0, least = 128.0, budget = 2.8e7; /* sites x genes */
+    return wanted != OPTION_UNSET ? wanted : correct_even_batches(fmin(most, fmax(least, budget / n_sites)));
 }
 
 static status choose_genes(const struct correction *c, bool *chosen)

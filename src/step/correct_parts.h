@@ -291,6 +291,7 @@ status calibration_receive(struct calibration *calibration);
 
 /* c->sample_genes genes, evenly spaced in depth, or all: for the choices, and to begin the field of all genes with. */
 status correct_sample(const struct correction *c, struct gene_counts *sample);
+int64_t correct_even_batches(double genes); /* that many at most, in pairs of batches: an even number of ranks has equal shares */
 int64_t correct_sample_size(int64_t wanted, double n_sites); /* wanted: OPTION_UNSET or the user's */
 /* With SAMPLED_FROM times as many genes as the sample or more: first on the sample, then SAMPLED_SWEEPS sweeps over all. */
 enum { SAMPLED_FROM = 3, SAMPLED_SWEEPS = 18 };

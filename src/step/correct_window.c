@@ -30,8 +30,8 @@ int64_t correct_window_size(int64_t wanted, double n_sites)
 
 int64_t correct_window_genes(int64_t wanted, int64_t n_sites)
 {
-    const double most = 400.0, least = 128.0, budget = 3.3e6; /* sites x genes; 128 genes can carry rank 40 */
-    return wanted != OPTION_UNSET ? wanted : (int64_t)fmin(most, fmax(least, budget / (double)n_sites));
+    const double most = 384.0, least = 128.0, budget = 3.3e6; /* sites x genes; 128 genes can carry rank 40 */
+    return wanted != OPTION_UNSET ? wanted : correct_even_batches(fmin(most, fmax(least, budget / (double)n_sites)));
 }
 
 /* ---- which window ---- */

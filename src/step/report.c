@@ -1,5 +1,5 @@
-/* The report: reads once, then adds panel after panel to one page. What each panel says is in report_maps.c, report_fit.c and
- * report_run.c; this file is the order of the page, its head and its warnings. */
+/* The report: which page a file gets (report_correct.c, report_align.c), and what all pages share: numbers as text, headings, tiles,
+ * warnings, the list of contents. */
 #include "monge/report.h"
 
 #include <math.h>
@@ -62,7 +62,7 @@ const char *shown_count(double value)
     return text;
 }
 
-/* ---- head of the page ---- */
+/* ---- parts of every page ---- */
 
 void report_heading(struct text *page, const char *anchor, const char *title)
 {
@@ -71,54 +71,19 @@ void report_heading(struct text *page, const char *anchor, const char *title)
     text_add(page, "</h2>\n");
 }
 
-static void tile(struct text *page, const char *figure, const char *label)
+void report_tile(struct text *page, const char *figure, const char *label)
 {
     text_add(page, "<div class=\"tile\"><b>%s</b><span>%s</span></div>\n", figure, label);
 }
 
-static void tiles(struct text *page, const struct report_data *data)
-{
-    const struct section *section = &data->section;
-    char label[200];
-    text_add(page, "<div class=\"tiles\">\n");
-    snprintf(label, sizeof label, "spots, %s of them tissue", shown_count((double)slide_count(&section->slide, SITE_TISSUE)));
-    tile(page, shown_count((double)section->n_spots), label);
-    snprintf(label, sizeof label, "genes, %s UMIs", shown_count(data->molecules));
-    tile(page, shown_count((double)section->n_genes), label);
-    snprintf(label, sizeof label, "UMIs returned from background to tissue (%s %% of all)",
-             shown("%.1f", 100.0 * data->molecules_out / fmax(data->molecules, 1.0)));
-    tile(page, shown_count(data->molecules_out), label);
-    double beta = report_real(data, "kernel/beta"), factor = report_real(data, "kernel/beta_factor");
-    double sigma = report_real(data, "kernel/sigma"), um = section->slide.pitch_um;
-    if (isfinite(beta)) {
-        char figure[64];
-        snprintf(figure, sizeof figure, "%s %%", shown("%.0f", 100.0 * beta));
-        snprintf(label, sizeof label, "of molecules leave their spot (&beta;)%s", isfinite(factor) && factor < 1.0 ? ", cautious" : "");
-        tile(page, figure, label);
-    }
-    if (isfinite(sigma)) {
-        char figure[64];
-        if (isfinite(um))
-            snprintf(figure, sizeof figure, "%s &micro;m", shown("%.0f", sigma * um));
-        else
-            snprintf(figure, sizeof figure, "%s pitches", shown("%.2f", sigma));
-        tile(page, figure, "width of the local spread (&sigma;)");
-    }
-    double moved = report_real(data, "moved");
-    if (isfinite(moved)) {
-        char figure[64];
-        snprintf(figure, sizeof figure, "%s %%", shown("%.1f", 100.0 * moved));
-        tile(page, figure, "of molecules moved beyond rescaling, mean over genes");
-    }
-    text_add(page, "</div>\n");
-}
-
-static void warnings(struct text *page, const struct report_data *data)
+void report_warnings(struct text *page, const struct record *record, const char *prefix)
 {
     int64_t n;
-    char **texts = record_texts(&data->record, REPORT_RECORD "warnings", &n);
+    char path[96];
+    snprintf(path, sizeof path, "%swarnings", prefix);
+    char **texts = record_texts(record, path, &n);
     if (n == 0) {
-        text_add(page, "<p class=\"note\">The correction gave no warnings.</p>\n");
+        text_add(page, "<p class=\"note\">There were no warnings.</p>\n");
     } else {
         text_add(page, "<div class=\"warn\"><b>%lld warning%s</b><ul>\n", (long long)n, n > 1 ? "s" : "");
         for (int64_t k = 0; k < n; k++) {
@@ -131,31 +96,8 @@ static void warnings(struct text *page, const struct report_data *data)
     record_texts_free(texts, n);
 }
 
-static void head(struct text *page, const struct report_data *data, const char *title)
-{
-    html_begin(page, title);
-    text_add(page, "<h1>");
-    html_add(page, title);
-    char *formulation = record_text(&data->record, REPORT_RECORD "formulation"),
-         *strength = record_text(&data->record, REPORT_RECORD "strength");
-    char *version = record_text(&data->record, REPORT_RECORD "version");
-    text_add(page, "</h1>\n<p class=\"sub\">Lateral-diffusion correction by monge");
-    const char *label[3] = {"", "formulation ", "strength "};
-    const char *value[3] = {version, formulation, strength};
-    for (int k = 0; k < 3; k++) {
-        if (!value[k] || !*value[k])
-            continue;
-        text_add(page, "%s%s", k ? " &middot; " : " ", label[k]);
-        html_add(page, value[k]);
-    }
-    text_add(page, "</p>\n");
-    free(formulation);
-    free(strength);
-    free(version);
-}
-
 /* links to the panels that the page really has: their headings carry the anchors */
-static void add_contents(struct text *page, const struct text *panels)
+void report_contents(struct text *page, const struct text *panels)
 {
     text_add(page, "<nav>");
     static const char opening[] = "<h2 id=\"";
@@ -168,26 +110,6 @@ static void add_contents(struct text *page, const struct text *panels)
 
 /* ---- the page ---- */
 
-static status add_panels(struct text *page, const struct report_data *data, const struct slide_view *view)
-{
-    if (report_totals(page, data, view) != MONGE_OK)
-        return error_code();
-    report_accuracy(page, data);
-    report_held_out(page, data);
-    if (report_genes(page, data, view) != MONGE_OK)
-        return error_code();
-    report_kernel(page, data);
-    report_gene_weights(page, data);
-    if (report_capture(page, data, view) != MONGE_OK)
-        return error_code();
-    report_signs(page, data);
-    report_selection(page, data);
-    report_losses(page, data);
-    report_run_time(page, data);
-    report_provenance(page, data);
-    return MONGE_OK;
-}
-
 /* "a/b.h5ad" -> "a/b.report.html", so that several outputs may lie in one folder; or --output (malloc'd) */
 static char *output_path(const char *input, const struct report_options *o)
 {
@@ -199,48 +121,25 @@ static char *output_path(const char *input, const struct report_options *o)
     return text_take(&path);
 }
 
-static status compose(struct text *page, const struct report_data *data, const char *title)
-{
-    struct slide_view view;
-    if (slide_view_new(&view, &data->section.slide, 640, 2400) != MONGE_OK)
-        return error_code();
-    struct text panels = {0};
-    status done = add_panels(&panels, data, &view);
-    slide_view_free(&view);
-    head(page, data, title);
-    warnings(page, data);
-    tiles(page, data);
-    add_contents(page, &panels);
-    if (panels.chars)
-        text_add(page, "%s", panels.chars);
-    page->failed = page->failed || panels.failed;
-    text_free(&panels);
-    text_add(page, "<footer>Counts in <code>layers/corrected</code> are integers at their estimated sources; every gene keeps its total. "
-                   "Library sizes have "
-                   "changed: normalise afterwards.</footer>\n");
-    html_end(page);
-    return done;
-}
-
 static status write_report(const char *input, const struct report_options *o)
 {
-    struct report_data data;
+    struct record record;
     char *path = output_path(input, o);
-    if (!path || report_read(&data, input, o) != MONGE_OK) {
+    status done = path ? record_open(&record, input) : error_code();
+    if (done != MONGE_OK) {
         free(path);
-        return error_code();
+        return done;
     }
-    const char *slash = strrchr(input, '/');
+    bool align = record_has(&record, "uns/monge/align");
+    record_close(&record);
+    const char *slash = strrchr(input, '/'), *title = o->title ? o->title : slash ? slash + 1 : input;
     struct text page = {0};
-    status done = compose(&page, &data, o->title ? o->title : slash ? slash + 1 : input);
+    done = align ? report_align(&page, input, title) : report_correct(&page, input, title, o);
     if (done == MONGE_OK)
         done = html_write(path, &page);
     if (done == MONGE_OK)
         log_info("wrote %s (%.1f MB)", path, (double)page.length / 1e6);
-    if (done == MONGE_OK && data.has_truth)
-        report_summary(&data);
     text_free(&page);
-    report_data_free(&data);
     free(path);
     return done;
 }

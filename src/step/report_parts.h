@@ -11,6 +11,27 @@
 
 #define REPORT_RECORD "uns/monge/correct/"
 #define REPORT_RUN    "uns/monge/run/"
+#define REPORT_ALIGN  "uns/monge/align/"
+
+/* ---- pages: each reads `input` and adds its whole page ---- */
+status report_correct(struct text *page, const char *input, const char *title, const struct report_options *options);
+status report_align(struct text *page, const char *input, const char *title);
+
+/* ---- what all pages share (report.c, report_run.c) ---- */
+/* Text of numbers: short-lived static strings (eight at a time), an en dash for NAN. */
+const char *shown(const char *format, double value);
+const char *shown_count(double value); /* 1,234,567 */
+
+/* A heading with an anchor; links to all of them; a figure with its label; the warnings under a record's prefix. */
+void report_heading(struct text *page, const char *anchor, const char *title);
+void report_contents(struct text *page, const struct text *panels);
+void report_tile(struct text *page, const char *figure, const char *label);
+void report_warnings(struct text *page, const struct record *record, const char *prefix);
+
+void report_run_time(struct text *page, const struct record *record);
+void report_provenance(struct text *page, const struct record *record, const char *path, const char *prefix);
+
+/* ---- the page of a correction ---- */
 
 /* A gene that is drawn: its counts by site. */
 struct report_gene {
@@ -42,13 +63,6 @@ void report_data_free(struct report_data *data);
 /* Values below uns/monge/correct/ by their names. */
 double report_real(const struct report_data *data, const char *name);
 
-/* ---- text of numbers: short-lived static strings (eight at a time), an en dash for NAN ---- */
-const char *shown(const char *format, double value);
-const char *shown_count(double value); /* 1,234,567 */
-
-/* A heading with an anchor. */
-void report_heading(struct text *page, const char *anchor, const char *title);
-
 /* ---- panels; each adds nothing when the file lacks its values ---- */
 /* report_maps.c */
 status report_totals(struct text *page, const struct report_data *data, const struct slide_view *view);
@@ -65,8 +79,5 @@ void report_losses(struct text *page, const struct report_data *data);
 status report_score(struct report_data *data); /* fills score and ratio */
 void report_accuracy(struct text *page, const struct report_data *data);
 void report_summary(const struct report_data *data); /* on standard output */
-/* report_run.c */
-void report_run_time(struct text *page, const struct report_data *data);
-void report_provenance(struct text *page, const struct report_data *data);
 
 #endif

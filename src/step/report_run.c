@@ -28,11 +28,11 @@ static void time_table(struct text *page, int64_t ranks, int64_t phases, char **
     text_add(page, "<tr class=\"on\"><td>sum</td><td></td><td class=\"n\">%s</td><td></td></tr></table></div>\n", shown("%.1f", total));
 }
 
-void report_run_time(struct text *page, const struct report_data *data)
+void report_run_time(struct text *page, const struct record *record)
 {
     int64_t dims[2], n;
-    double *seconds = record_reals(&data->record, REPORT_RUN "phases/seconds", dims);
-    char **names = record_texts(&data->record, REPORT_RUN "phases/name", &n);
+    double *seconds = record_reals(record, REPORT_RUN "phases/seconds", dims);
+    char **names = record_texts(record, REPORT_RUN "phases/name", &n);
     enum { RANKS_DRAWN = 32 };
     if (seconds && names && n > 0) {
         int64_t ranks = dims[0] * dims[1] / n;
@@ -67,26 +67,28 @@ static void provenance_row(struct text *page, const char *name, char *value)
     free(value);
 }
 
-void report_provenance(struct text *page, const struct report_data *data)
+void report_provenance(struct text *page, const struct record *record, const char *path, const char *prefix)
 {
-    static const char *const single[] = {"version", "formulation", "strength", "note"};
+    static const char *const single[] = {"version", "formulation", "strength", "mode", "note"};
     report_heading(page, "provenance", "Options and provenance");
     text_add(page, "<div class=\"scroll\"><table>\n");
-    provenance_row(page, "file", text_copy(data->path));
-    provenance_row(page, "input", record_text(&data->record, REPORT_RUN "input"));
-    provenance_row(page, "counts", record_text(&data->record, REPORT_RUN "counts"));
+    provenance_row(page, "file", text_copy(path));
+    provenance_row(page, "input", record_text(record, REPORT_RUN "input"));
+    provenance_row(page, "counts", record_text(record, REPORT_RUN "counts"));
     for (size_t k = 0; k < sizeof single / sizeof single[0]; k++) {
-        char path[96];
-        snprintf(path, sizeof path, REPORT_RECORD "%s", single[k]);
-        provenance_row(page, single[k], record_text(&data->record, path));
+        char name[160];
+        snprintf(name, sizeof name, "%s%s", prefix, single[k]);
+        provenance_row(page, single[k], record_text(record, name));
     }
     int64_t n;
-    char **names = record_members(&data->record, REPORT_RECORD "options", &n);
+    char folder[96];
+    snprintf(folder, sizeof folder, "%soptions", prefix);
+    char **names = record_members(record, folder, &n);
     for (int64_t k = 0; k < n; k++) {
-        char path[400], label[300];
-        snprintf(path, sizeof path, REPORT_RECORD "options/%s", names[k]);
+        char name[400], label[300];
+        snprintf(name, sizeof name, "%s/%s", folder, names[k]);
         snprintf(label, sizeof label, "--%s", names[k]);
-        provenance_row(page, label, record_text(&data->record, path));
+        provenance_row(page, label, record_text(record, name));
     }
     record_texts_free(names, n);
     text_add(page, "</table></div>\n");

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "../../src/ot/sinkhorn_parts.h"
+#include "monge/blas_kernels.h"
 #include "support/machine.h"
 
 enum { ROUNDS = 5 };
@@ -332,7 +333,8 @@ static void bench_many(int64_t side)
 
 int main(int argc, char **argv)
 {
-    machine_right_openblas(argv);
+    blas_use_fast_kernels(argv);
+    openblas_set_num_threads(1);
     MPI_Init(&argc, &argv);
     struct machine machine = machine_measure();
     machine_print(&machine);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "monge/blas_kernels.h"
 #include "monge/kernel.h"
 #include "monge/operator.h"
 #include "support/machine.h"
@@ -274,7 +275,8 @@ static void bench_separable(void)
 
 int main(int argc, char **argv)
 {
-    machine_right_openblas(argv);
+    blas_use_fast_kernels(argv);
+    openblas_set_num_threads(1);
     MPI_Init(&argc, &argv);
     bench_stencils("hex 78 x 64", LATTICE_HEX, 78, 64);
     bench_stencils("square 374 x 374", LATTICE_SQUARE, 374, 374);

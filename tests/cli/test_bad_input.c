@@ -1,12 +1,12 @@
 /* Bad input through the program, as a user meets it: a simulated section is spoilt in one place, corrected on one rank and on two. Each
  * time: the exit code, one message that names the file, the place and what to do, and nothing left behind. */
-#include <dirent.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "support/child.h"
+#include "support/refused.h"
 #include "support/suite.h"
 #include "support/tiny_h5ad.h"
 
@@ -16,41 +16,6 @@ enum { SPOTS = 144, GENES = 24, SIDE = 12 };
 #define SHORT       "--rank 8 --alpha 5 --rho 0 --gene-weights 0 --sweeps 5"
 #define CORRECT     "correct $T/bad.h5ad -o $T/out.h5ad " SHORT
 #define WITH_KERNEL CORRECT " --kernel $T/kernel.txt"
-
-/* Files of the folder whose name begins with "out": the output, or what was to become it; not a checkpoint, which is to stay. */
-static int outputs(void)
-{
-    int n = 0;
-    DIR *folder = opendir(scratch_folder());
-    assert_non_null(folder);
-    for (struct dirent *entry; (entry = readdir(folder));)
-        n += !strncmp(entry->d_name, "out", 3) && strncmp(entry->d_name, "out.h5ad.checkpoint.", 20) != 0;
-    closedir(folder);
-    return n;
-}
-
-/* One rank, then two, must refuse alike. */
-static void refused(const char *arguments, int code, const char *const *parts)
-{
-    static const char *const launchers[] = {"", "mpirun -n 2 "};
-    for (int k = 0; k < 2; k++) {
-        char command[2048];
-        int got;
-        snprintf(command, sizeof command, "timeout 120 %s$M %s", launchers[k], arguments);
-        char *output = child_shell(command, &got);
-        if (got != code)
-            fail_msg("%s\nexit code %d instead of %d\n%s", command, got, code, output);
-        for (int p = 0; parts[p]; p++)
-            if (!strstr(output, parts[p]))
-                fail_msg("%s\nthe message lacks '%s':\n%s", command, parts[p], output);
-        if (occurrences(output, "monge: error") != 1)
-            fail_msg("%s\nnot one message but:\n%s", command, output);
-        if (outputs() != 0)
-            fail_msg("%s\nleft a file behind:\n%s", command, output);
-        free(output);
-    }
-}
-#define REFUSED(arguments, code, ...) refused(arguments, code, (const char *const[]){__VA_ARGS__, NULL})
 
 /* The children have ranks of their own, so one rank tells all. */
 static bool elsewhere(void)
@@ -302,7 +267,7 @@ static void one_rank_alone(void **state)
                                &code);
     if (code != 66 || occurrences(output, "monge: error") != 1 || !strstr(output, "kernel.txt: No such file"))
         fail_msg("exit code %d\n%s", code, output);
-    assert_int_equal(outputs(), 0);
+    assert_int_equal(outputs_left(), 0);
     free(output);
 }
 

@@ -130,13 +130,14 @@ static const char *category_of(const struct result *r, int64_t i)
 static void check_columns(const struct section *section)
 {
     const struct result *layer = section_result(section, "obs/layer"), *donor = section_result(section, "obs/donor"),
-                        *depth = section_result(section, "obs/depth"), *from = section_result(section, "obs/section");
+                        *depth = section_result(section, "obs/depth"), *from = section_result(section, "obs/section"),
+                        *only_a = section_result(section, "obs/only_a");
     assert_non_null(layer);
     assert_non_null(donor);
     assert_non_null(depth);
     assert_non_null(from);
     assert_non_null(section_result(section, "obs/array_row"));
-    assert_null(section_result(section, "obs/only_a"));
+    assert_non_null(only_a);
     assert_int_equal(layer->type, VALUE_CATEGORY);
     assert_int_equal(layer->n_categories, 3);
     assert_int_equal(donor->type, VALUE_CATEGORY);
@@ -148,6 +149,7 @@ static void check_columns(const struct section *section)
         assert_string_equal(category_of(donor, i), k ? "d2" : "d1");
         assert_string_equal(category_of(from, i), k ? "b" : "a");
         assert_true(depth->number[i] == (double)at + 0.5 * (double)k);
+        assert_true(k == 0 ? only_a->number[i] == (double)at : isnan(only_a->number[i]));
     }
 }
 

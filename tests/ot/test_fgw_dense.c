@@ -200,6 +200,26 @@ static void same_on_any_ranks(void **state)
     }
 }
 
+/* ScaLAPACK's products: the same plan to rounding on any ranks. */
+static void by_scalapack(void **state)
+{
+    (void)state;
+    struct fgw_case c = random_case(13, 170, 150, 0.2, 1);
+    struct fgw_problem spread = shared(&c, MPI_COMM_WORLD);
+    struct fgw_options options = fgw_options_default();
+    struct fgw_result rows, scalapack;
+    must(fgw_dense_solve(&spread, NULL, &options, &rows));
+    options.product = FGW_PRODUCT_SCALAPACK;
+    must(fgw_dense_solve(&spread, NULL, &options, &scalapack));
+    assert_figure("ScaLAPACK: difference of F", fabs(rows.value.objective - scalapack.value.objective), 1e-11);
+    assert_int_equal(transport_plan_entries(&rows.plan), transport_plan_entries(&scalapack.plan));
+    assert_memory_equal(rows.plan.column, scalapack.plan.column, (size_t)transport_plan_entries(&rows.plan) * sizeof(int64_t));
+    check_descent(&c, &scalapack);
+    fgw_result_free(&rows);
+    fgw_result_free(&scalapack);
+    fgw_case_free(&c);
+}
+
 static void certificate(void **state)
 {
     (void)state;
@@ -297,6 +317,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(golden_partial),
         cmocka_unit_test(partial_with_all_mass),
         cmocka_unit_test(same_on_any_ranks),
+        cmocka_unit_test(by_scalapack),
         cmocka_unit_test(certificate),
         cmocka_unit_test(many_starts),
         cmocka_unit_test(refusals),

@@ -34,7 +34,7 @@ enum safe_act safe_point(MPI_Comm comm, bool due)
 
 struct run {
     const char *const (*settings)[2]; /* of the correction, ended by NULL */
-    int genes;
+    int side, genes;                  /* of the section */
     char output[600];
 };
 
@@ -52,9 +52,13 @@ static status one_slot(const struct run *run, MPI_Comm comm)
     struct correct_options correct;
     struct section section;
     assert_int_equal(options_defaults(&simulate_options, &simulate), MONGE_OK);
-    simulate.rows = simulate.cols = 12;
+    simulate.rows = simulate.cols = run->side;
     simulate.genes = run->genes;
     set_all(&correct, run->settings);
+    int size;
+    MPI_Comm_size(comm, &size);
+    if (size == 2 && correct.formulation == FORMULATION_MAP) /* here sites are spread, elsewhere genes */
+        assert_int_equal(options_set(&correct_options, &correct, "grid", "1x2", "test"), MONGE_OK);
     assert_int_equal(simulate_section(&section, comm, &simulate), MONGE_OK);
     assert_int_equal(checkpoint_open(&section.checkpoint, comm, run->output, "test\n", 0.0), MONGE_OK);
     struct checkpoint *checkpoint = section.checkpoint;
@@ -118,9 +122,9 @@ static double bound(int64_t once)
 }
 
 /* An undisturbed run, and the same in slots. */
-static void stopped_and_taken_up(const char *const (*settings)[2], int genes, int length)
+static void stopped_and_taken_up(const char *const (*settings)[2], int side, int genes, int length)
 {
-    struct run whole = {settings, genes, ""}, pieces = whole;
+    struct run whole = {settings, side, genes, ""}, pieces = whole;
     snprintf(whole.output, sizeof whole.output, "%s/whole.h5ad", scratch_folder());
     snprintf(pieces.output, sizeof pieces.output, "%s/pieces.h5ad", scratch_folder());
     int64_t once[PHASES];
@@ -149,18 +153,25 @@ static void default_choices(void **state)
     static const char *const settings[][2] = {{"mean-layer", "yes"}, {NULL, NULL}};
     if (suite_size() == 2) /* 4 -> 3 -> 2 -> 1 and 1 say the same */
         return;
-    stopped_and_taken_up(settings, 40, 37);
+    stopped_and_taken_up(settings, 12, 24, 37);
 }
 
-/* The training of the learned cost; more genes than are used for the choices, so that the field begins with a sample of them. */
+/* The training of the learned cost; choices on a calibration window and on few genes, so that the field begins with a sample of them. */
 static void learned_kernel_and_sample(void **state)
 {
     (void)state;
-    static const char *const settings[][2] = {{"kernel", "mlp"},          {"rank", "8"},  {"alpha", "5"},   {"rho", "0"},
-                                              {"gene-weights", "0"},      {"steps", "3"}, {"sweeps", "30"}, {"selection-genes", "8"},
-                                              {"kernel-dictionary", "4"}, {NULL, NULL}};
+    static const char *const settings[][2] = {{"kernel", "mlp"},
+                                              {"rank", "8"},
+                                              {"alpha", "5"},
+                                              {"rho", "0"},
+                                              {"gene-weights", "0"},
+                                              {"steps", "3"},
+                                              {"sweeps", "30"},
+                                              {"selection-genes", "8"},
+                                              {"calibration-sites", "300"},
+                                              {NULL, NULL}};
     if (suite_size() == 2)
-        stopped_and_taken_up(settings, 40, 50);
+        stopped_and_taken_up(settings, 32, 40, 50);
 }
 
 static void literal_formulation(void **state)
@@ -168,7 +179,7 @@ static void literal_formulation(void **state)
     (void)state;
     static const char *const settings[][2] = {{"formulation", "seed"}, {"seed-training", "25"}, {NULL, NULL}};
     if (suite_size() == 2)
-        stopped_and_taken_up(settings, 40, 7);
+        stopped_and_taken_up(settings, 12, 40, 7);
 }
 
 int main(int argc, char **argv)

@@ -93,21 +93,6 @@ void machine_print(const struct machine *machine)
     bench_row("machine: dgemm, one core", machine->dgemm, "GFLOP/s", NAN, NULL, NULL, 0.0);
 }
 
-void machine_right_openblas(char **argv)
-{
-    const char *core = NULL;
-#if defined(__AVX512F__)
-    core = "SKYLAKEX";
-#elif defined(__AVX2__)
-    core = "HASWELL";
-#endif
-    if (core && !getenv("OPENBLAS_CORETYPE") && strcmp(openblas_get_corename(), "Prescott") == 0) {
-        setenv("OPENBLAS_CORETYPE", core, 1);
-        execv("/proc/self/exe", argv);
-    }
-    openblas_set_num_threads(1);
-}
-
 double machine_seconds(void)
 {
     struct timespec t;

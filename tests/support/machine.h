@@ -18,10 +18,6 @@ void bench_row(const char *name, double value, const char *unit, double ratio, c
 /* Prints the rates as rows. */
 void machine_print(const struct machine *machine);
 
-/* For a bench that compares with OpenBLAS, first of all in main: sets one thread, and starts the program again with the right core type
- * where OpenBLAS takes a CPU younger than itself for a very old one. */
-void machine_right_openblas(char **argv);
-
 /* Processor time of this process, seconds: the machine may be shared. */
 double machine_seconds(void);
 

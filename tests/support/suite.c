@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "monge/blas_kernels.h"
+
 static int rank, size;
 static char scratch[256];
 
@@ -55,6 +57,7 @@ const char *scratch_folder(void)
 int suite_run(int argc, char **argv, const char *name, const struct CMUnitTest *tests, size_t n)
 {
     setenv("OPENBLAS_NUM_THREADS", "1", 0);
+    blas_use_fast_kernels(argv);
     MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &size);
