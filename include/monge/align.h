@@ -21,6 +21,7 @@ struct align_options {
     double overlap; /* NAN: chosen */
     int dissimilarity;
     double pseudocount;
+    double histology;
     bool allow_reflection;
     int solver, start;
     double min_gene_counts, min_spot_counts;

@@ -59,19 +59,19 @@ status fgw_share(struct partition *rows, MPI_Comm comm, int64_t n);
 enum fgw_polish { FGW_POLISH_AUTO, FGW_POLISH_ALWAYS, FGW_POLISH_NEVER };
 
 struct fgw_scalable_options {
-    int rank, landmarks;    /* 32, 128: of the distances */
-    double radius;          /* 4 spacings: of the candidates at first */
-    double radius_most;     /* 12: largest radius of a region that keeps growing */
-    double eps;             /* proximal step length in units of M; NAN: half the spread of the dissimilarities */
-    double inner_tol;       /* 1e-4: relative L1 error of the marginals of a step */
-    int64_t inner_most;     /* 2000 iterations per step */
+    int rank, landmarks; /* 32, 128: of the distances */
+    double radius;       /* 4 spacings: of the candidates at first */
+    double radius_most;  /* 12: largest radius of a region that keeps growing */
+    double eps;          /* step length at full resolution in units of M; NAN: the spread of the gradient within rows, as at other levels */
+    double inner_tol;    /* 1e-4: relative L1 error of the marginals of a step */
+    int64_t inner_most;  /* 2000 iterations per step */
     int steps, level_steps; /* 50 at full resolution at most, 10 at the levels before */
     double tol;             /* 1e-4: steps end when F falls by less than tol |F|; ten times that where finer levels or a polish follow */
     int64_t coarse_spots;   /* 300: larger slices are pooled, to at most half as many super-spots at the coarsest level */
     int rotations;          /* 12 spatial starts, each with and without reflection */
     int keep;               /* 2 best starts go on */
     enum fgw_polish polish;
-    int64_t polish_below; /* 100000 spots */
+    int64_t polish_below; /* 30000 spots: beyond, linear problems take minutes */
     int polish_steps;     /* 3 at most */
     double polish_tol;    /* 1e-6: they end when the gap is below polish_tol |F| */
 };

@@ -23,7 +23,7 @@ status section_read(struct section *section, MPI_Comm comm, const char *path, co
 /* Several sections as one (a stack): section->parts, the genes that all of them have (by name; by gene_id where no name is common), the
  * spots of part 0, then those of part 1, ... Only places with a spot are sites, part by part, each part in its own slide order and its own
  * blocks. Columns of obs that any part has become results "obs/NAME" (missing where a part lacks it; text becomes a categorical), to which obs/section (the part's name)
- * and in_tissue are added; other obsm and layers of the inputs are not carried. Errors, besides those of section_read: no common genes,
+ * and in_tissue are added; where a part has an image, obs/image_red, image_green and image_blue are the mean colours under its spots; other obsm and layers of the inputs are not carried. Errors, besides those of section_read: no common genes,
  * a part without positions, with one spot, or with two spots in one place. */
 status section_read_stack(struct section *section, MPI_Comm comm, int n, const char *const *paths, const struct read_options *options);
 

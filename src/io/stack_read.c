@@ -15,6 +15,7 @@
 #include "obs_columns.h"
 #include "parts.h"
 #include "row_order.h"
+#include "spot_colours.h"
 #include "stack_names.h"
 
 struct stack { /* what is known while it is being read */
@@ -42,7 +43,7 @@ static void stack_free(struct stack *stack)
 
 /* ---- heads ---- */
 
-/* What a stack does not use of a head: images and a simulation's truth (obs/domain comes along as a label). */
+/* What a stack does not use of a head: images, but for the colours under spots, and a simulation's truth (obs/domain comes along as a label). */
 static void forget_extras(struct input *input)
 {
     free(input->image.pixel);
@@ -110,10 +111,11 @@ static status read_one_head(const struct stack *stack, int k)
     status s = input_read_head(input, &options);
     if (s == MONGE_OK)
         s = read_labels(input, &stack->labels[k]);
-    if (s == MONGE_OK) {
-        forget_extras(input);
+    if (s == MONGE_OK)
         s = check_places(input);
-    }
+    if (s == MONGE_OK)
+        s = spot_colours_add(&stack->labels[k], input);
+    forget_extras(input);
     return s;
 }
 

@@ -216,7 +216,9 @@ status level_run_new(struct level_run *run, const struct multilevel *solve, int 
     int coarser = number > 0 ? number - 1 : 0;
     const struct pooled_slice *a = &solve->a[number], *b = &solve->b[number], *up_a = &solve->a[coarser], *up_b = &solve->b[coarser];
     size_t n = (size_t)a->n, m = (size_t)b->n;
-    *run = (struct level_run){.solve = solve, .number = number, .full = number == solve->n_levels - 1, .eps = solve->options->eps};
+    *run = (struct level_run){.solve = solve, .number = number, .full = number == solve->n_levels - 1, .eps = NAN};
+    if (run->full)
+        run->eps = solve->options->eps; /* coarser levels: gradients grow with the square of the spacing, so eps is measured */
     run->steps = run->full ? solve->options->steps : solve->options->level_steps;
     run->tol = run->full && !solve->polished ? solve->options->tol : 10.0 * solve->options->tol;
     run->trace = malloc((size_t)((run->steps + 1) * MOST_ROUNDS + solve->options->polish_steps + 2) * sizeof *run->trace);
@@ -268,6 +270,7 @@ status level_run_new(struct level_run *run, const struct multilevel *solve, int 
 static status take_steps(struct level_run *run, const double *plan, int steps)
 {
     struct sparse_level *level = &run->level;
+    level->eps = run->eps;
     status s = sparse_level_start(level, &run->distance, plan);
     if (s == MONGE_OK && isnan(run->eps))
         run->eps = level->eps;

@@ -24,7 +24,7 @@ struct fgw_scalable_options fgw_scalable_options_default(void)
                                          .rotations = 12,
                                          .keep = 2,
                                          .polish = FGW_POLISH_AUTO,
-                                         .polish_below = 100000,
+                                         .polish_below = 30000,
                                          .polish_steps = 3,
                                          .polish_tol = 1e-6};
 }

@@ -36,6 +36,8 @@ static const struct option options[] = {
            "of expression: Kullback-Leibler (kl, and unnormalised gkl), squared Euclidean, distance of principal components or GLM-PCA "
            "factors"),
     OPTION("pseudocount", OPTION_REAL, pseudocount, "0.01", 1e-9, 1e6, NULL, "counts", "added to every count before kl and gkl"),
+    OPTION("histology", OPTION_REAL, histology, "0", 0, 1, NULL, NULL,
+           "weight of the image's colours under the spots against expression (PASTE2: 0.5); needs sections with images"),
     OPTION("allow-reflection", OPTION_BOOL, allow_reflection, "false", 0, 0, NULL, NULL, "let sections be mirrored"),
     OPTION("solver", OPTION_CHOICE, solver, "auto", 0, 0, solvers, NULL,
            "dense: all pairs of spots, exact; scalable: candidate pairs; auto: dense up to 1500 spots"),

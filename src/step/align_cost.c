@@ -307,6 +307,51 @@ status align_cost_row(void *context, int64_t row, int64_t count, const int64_t *
     return MONGE_OK;
 }
 
+/* ---- histology ---- */
+
+/* Colours under `count` spots of a slice, n x 3. Collective. */
+static status slice_colours(const struct alignment *al, const struct align_slice *slice, double **colours)
+{
+    static const char *const names[3] = {"image_red", "image_green", "image_blue"};
+    const struct result *column;
+    *colours = malloc((3 * (size_t)slice->n + 1) * sizeof **colours);
+    status fault = agree(al->section->comm, *colours ? MONGE_OK : error_memory("colours of spots", 24.0 * (double)slice->n));
+    for (int c = 0; c < 3 && !fault; c++) {
+        double *by_site;
+        fault = align_column(al, names[c], &column, &by_site);
+        for (int64_t i = 0; i < slice->n && !fault; i++) {
+            (*colours)[3 * i + c] = by_site[slice->site[i]];
+            if (isnan(by_site[slice->site[i]]))
+                fault = error_set(MONGE_BAD_DATA, "align: --histology compares images, but %s has none", slice->name);
+        }
+        free(by_site);
+    }
+    return fault;
+}
+
+/* M <- (1 - w) M + w colour max M / max colour, colour the distance of mean colours (PASTE2). Collective. */
+static status blend_histology(const struct align_cost *cost, int64_t first, int64_t count, double *M)
+{
+    int64_t m = cost->b->n;
+    MPI_Comm comm = cost->al->section->comm;
+    double *a = NULL, *b = NULL, *colour = malloc((size_t)(count * m + 1) * sizeof *colour);
+    status fault = agree(comm, colour ? MONGE_OK : error_memory("distances of colours", 8.0 * (double)(count * m)));
+    if (!fault)
+        fault = slice_colours(cost->al, cost->a, &a);
+    if (!fault)
+        fault = slice_colours(cost->al, cost->b, &b);
+    if (!fault) {
+        dissimilarity_embedding(count, m, 3, a + 3 * first, b, colour);
+        dissimilarity_blend(comm, count * m, M, colour, cost->al->options->histology);
+    }
+    free(a);
+    free(b);
+    free(colour);
+    return fault;
+}
+
+/* ---- all pairs ---- */
+
 /* PASTE2 scales gkl to a maximum of 10. */
 status align_cost_dense(struct align_cost *cost, int64_t first, int64_t count, double *out)
 {
@@ -324,6 +369,8 @@ status align_cost_dense(struct align_cost *cost, int64_t first, int64_t count, d
         fault = agree(cost->al->section->comm, dissimilarity_dense(&cost->counts, out));
     if (!fault && !cost->embedding && cost->counts.kind == DISSIMILARITY_GKL)
         dissimilarity_scale(cost->al->section->comm, count * m, out, 10.0);
+    if (!fault && cost->al->options->histology > 0.0)
+        fault = blend_histology(cost, first, count, out);
     forget_level(cost);
     free(columns);
     return fault;

@@ -10,27 +10,7 @@
 #include "monge/log.h"
 #include "monge/sinkhorn.h"
 
-/* ---- columns of obs by site ---- */
-
-/* Values of an obs column at all sites (malloc'd; missing: NAN). Collective. */
-static status column_by_site(const struct section *section, const char *name, const struct result **column, double **values)
-{
-    char path[256];
-    snprintf(path, sizeof path, "obs/%s", name);
-    *column = section_result(section, path);
-    *values = NULL;
-    if (!*column || !(*column)->number)
-        return error_set(MONGE_USAGE, "align: no section has a column obs/%s; name one that all of them have", name);
-    int64_t n = section->slide.n_sites;
-    *values = calloc((size_t)n + 1, sizeof **values);
-    status fault = agree(section->comm, *values ? MONGE_OK : error_memory("a column of obs", 8.0 * (double)n));
-    if (fault)
-        return fault;
-    memcpy(*values + section->sites.first, (*column)->number, (size_t)section->sites.n_own * sizeof **values);
-    for (int64_t at = 0; at < n; at += 1 << 27)
-        MPI_Allreduce(MPI_IN_PLACE, *values + at, (int)(n - at < 1 << 27 ? n - at : 1 << 27), MPI_DOUBLE, MPI_SUM, section->comm);
-    return MONGE_OK;
-}
+/* ---- labels ---- */
 
 static bool is_label(double value)
 {
@@ -73,7 +53,7 @@ static status judge_labels(const struct alignment *al, struct align_pair *pair, 
     const struct result *column;
     double *by_site;
     int32_t n_labels = 0, *label_a = NULL, *label_b = NULL;
-    status fault = column_by_site(al->section, al->options->labels, &column, &by_site);
+    status fault = align_column(al, al->options->labels, &column, &by_site);
     if (!fault && column->type != VALUE_CATEGORY && column->type != VALUE_INTEGER && column->type != VALUE_BOOL)
         fault = error_set(MONGE_USAGE, "align: obs/%s does not hold labels (categories, text or whole numbers)", al->options->labels);
     if (!fault) {
@@ -101,7 +81,7 @@ static status judge_truth(const struct alignment *al, struct align_pair *pair, c
     const struct result *column;
     double *by_site;
     int64_t *row_of = NULL, *match = NULL;
-    status fault = column_by_site(al->section, al->options->truth, &column, &by_site);
+    status fault = align_column(al, al->options->truth, &column, &by_site);
     if (!fault) {
         row_of = malloc(((size_t)part->n_spots + 1) * sizeof *row_of);
         match = malloc(((size_t)b->n + 1) * sizeof *match);

@@ -342,11 +342,18 @@ static status solve_partial(const struct alignment *al, struct align_cost *cost,
 
 /* ---- one pair ---- */
 
+/* Terms that are scaled by a maximum over all pairs. */
+static bool wants_all_pairs(const struct align_options *options)
+{
+    return options->dissimilarity == ALIGN_GKL || options->histology > 0.0;
+}
+
 static bool wants_dense(const struct alignment *al, const struct align_pair *pair)
 {
     const struct align_slice *a = &al->slices[pair->a], *b = &al->slices[pair->b];
     int solver = al->options->solver;
-    return solver == ALIGN_SOLVER_DENSE || (solver == ALIGN_SOLVER_AUTO && a->n <= DENSE_AUTO && b->n <= DENSE_AUTO);
+    bool small = a->n <= DENSE_AUTO && b->n <= DENSE_AUTO;
+    return solver == ALIGN_SOLVER_DENSE || (solver == ALIGN_SOLVER_AUTO && (small || wants_all_pairs(al->options)));
 }
 
 /* From a plan that is near already (rounds of a centre), or from the start that the options name. */
@@ -357,10 +364,11 @@ status align_solve_pair(const struct alignment *al, struct align_pair *pair, con
     bool near = pair->plan.n > 0;
     struct align_cost *cost = NULL;
     struct transport_plan start = {0};
-    if (o->dissimilarity == ALIGN_GKL && !dense)
+    if (!dense && wants_all_pairs(o))
         return error_set(MONGE_USAGE,
-                         "align: gkl is scaled by its largest value over all pairs of spots, which the scalable solver does not see; "
-                         "choose --dissimilarity kl or --solver dense");
+                         "align: %s is scaled by its largest value over all pairs of spots, which the scalable solver does not see; "
+                         "leave out --solver scalable",
+                         o->histology > 0.0 ? "the histology term" : "gkl");
     status fault = agree(al->section->comm, align_cost_new(&cost, al, pair->a, pair->b, center));
     if (!fault && o->start == ALIGN_START_SPATIAL && !near)
         fault = agree(al->section->comm, spatial_start(&al->slices[pair->a], &al->slices[pair->b], &start));

@@ -87,6 +87,9 @@ status align_take_slices(struct alignment *alignment);
 status align_counts(const struct alignment *alignment, const struct align_slice *slice, int64_t count, const int64_t *spots,
                     struct sparse_rows *rows);
 
+/* Values of a column of obs at all sites of the stack (malloc'd; missing: NAN, or -1 in categories). MONGE_USAGE: no section has it. Collective. */
+status align_column(const struct alignment *alignment, const char *name, const struct result **column, double **values);
+
 /* Places of all spots in one embedding of all slices, where the dissimilarity asks for it (align_embedding.c). Collective. */
 status align_embed(struct alignment *alignment);
 

@@ -4,6 +4,7 @@
  * genes. Distances are divided by one common length, the geometric mean of the slices' median nearest-neighbour distances, so that alpha
  * means the same for pixels, micrometres and array units. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -163,4 +164,26 @@ status align_counts(const struct alignment *a, const struct align_slice *slice, 
         keep_genes(a, rows);
     free(sites);
     return fault;
+}
+
+/* ---- columns of obs by site ---- */
+
+status align_column(const struct alignment *a, const char *name, const struct result **column, double **values)
+{
+    const struct section *section = a->section;
+    char path[256];
+    snprintf(path, sizeof path, "obs/%s", name);
+    *column = section_result(section, path);
+    *values = NULL;
+    if (!*column || !(*column)->number)
+        return error_set(MONGE_USAGE, "align: no section has a column obs/%s; name one that all of them have", name);
+    int64_t n = section->slide.n_sites;
+    *values = calloc((size_t)n + 1, sizeof **values);
+    status fault = agree(section->comm, *values ? MONGE_OK : error_memory("a column of obs", 8.0 * (double)n));
+    if (fault)
+        return fault;
+    memcpy(*values + section->sites.first, (*column)->number, (size_t)section->sites.n_own * sizeof **values);
+    for (int64_t at = 0; at < n; at += 1 << 27)
+        MPI_Allreduce(MPI_IN_PLACE, *values + at, (int)(n - at < 1 << 27 ? n - at : 1 << 27), MPI_DOUBLE, MPI_SUM, section->comm);
+    return MONGE_OK;
 }

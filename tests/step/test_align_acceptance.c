@@ -9,6 +9,12 @@
 #include "monge/log.h"
 #include "monge/section_io.h"
 
+/* The quick run aligns the two pairs; everything else is in the long one. */
+static bool is_long(void)
+{
+    return getenv("MONGE_LONG") != NULL;
+}
+
 /* ---- a stack through the step ---- */
 
 static status read_files(struct section *section, int n, const char *const *names, const char *layer)
@@ -101,7 +107,7 @@ static const char *const breast[] = {"data/paste_breast/slice1.csv", "data/paste
 static void breast_pair(int first, const char *name, const double bound[4], double rotation, double tolerance, double residual)
 {
     static const char *const alphas[] = {"0.1", "0.5", "0.9", "0.01"};
-    for (int k = 0; k < 4; k++) {
+    for (int k = 0; k < (is_long() ? 4 : 1); k++) {
         if (isnan(bound[k]))
             continue;
         struct section section;
@@ -139,7 +145,7 @@ static void breast_pairs(void **state)
 static void every_start_rotation(void **state)
 {
     (void)state;
-    if (!shared_data(breast[0]))
+    if (!is_long() || !shared_data(breast[0]))
         return;
     for (int first = 0; first < 2; first++) {
         double reference = NAN;
@@ -162,7 +168,7 @@ static void every_start_rotation(void **state)
 static void breast_center(void **state)
 {
     (void)state;
-    if (!shared_data(breast[0]))
+    if (!is_long() || !shared_data(breast[0]))
         return;
     struct section section;
     read_stack(&section, 3, breast);
@@ -251,7 +257,7 @@ static void simulated_slices(void **state)
     (void)state;
     static const double known[2][4] = {{0.866, 0.838, 0.813, 0.801}, {0.876, 0.846, 0.812, 0.785}};
     static const int pseudocounts[4] = {0, 1, 3, 5};
-    if (!shared_data(breast[0]))
+    if (!is_long() || !shared_data(breast[0]))
         return;
     for (int s = 0; s < 2; s++) {
         struct breast_slice slice;
@@ -311,7 +317,7 @@ static void cortex_pair(void **state)
 {
     (void)state;
     static const char *const names[] = {"data/dlpfc_151673/dlpfc_151673.h5ad", "data/dlpfc_151674/dlpfc_151674.h5ad"};
-    if (!getenv("MONGE_LONG") || !shared_data(names[0]))
+    if (!is_long() || !shared_data(names[0]))
         return;
     for (int k = 0; k < 2; k++) {
         struct section section;
