@@ -41,7 +41,7 @@ struct correct_fit {
     struct lowrank model;
     bool own_weights; /* genes differ in pi */
     struct map_options map;
-    double trend; /* width, pitches; 0: off */
+    double trend;                      /* width, pitches; 0: off */
     const struct reference *reference; /* NULL, or mixed into the prior mean with weight omega; made for `columns` */
     double omega;
     struct correction *run; /* of the setting */

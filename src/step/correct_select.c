@@ -160,7 +160,8 @@ static status score_trend(const struct selector *s, struct rank_trials *ranks, i
     return fault;
 }
 
-/* Trends of the genes, the wide one first. Where one wins, the rank is chosen anew: what a trend explains no factor need explain. */
+/* Trends of the genes, the wide one first. Where one wins, the rank is chosen anew: what a trend explains no factor need explain. Not where
+ * spots differ in capture: both halves share what the receiving factors leave of it, so thinning takes it for trends. */
 static status try_trends(const struct selector *s, struct rank_trials *ranks, int *variant, int *pick)
 {
     for (int v = WIDE; v <= NARROW; v++) {
@@ -195,7 +196,7 @@ static status choose_rank(const struct selector *s, const struct correct_choices
         pick = smallest_of(ranks.n, ranks.score[variant]);
         for (int i = 0; i < ranks.n; i++)
             ranks.trial[i].choices.rho = rho_given ? start->rho : variant == DISPERSED ? RHO_ON : INFINITY;
-        if (isnan(o->prior_trend))
+        if (isnan(o->prior_trend) && !s->setting->run->capture.on)
             fault = try_trends(s, &ranks, &variant, &pick);
     }
     if (!fault) {

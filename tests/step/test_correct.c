@@ -137,8 +137,8 @@ static void same_bits(const char *precision, const char *kernel)
     snprintf(sim, sizeof sim, "%s", shared_data(SIM));
     snprintf(counts, sizeof counts, "%s", shared_data(V2));
     const struct setting settings[] = {
-        {"precision", precision}, {"rank", "8"},  {"alpha", "5"},  {"gene-weights", "500"}, {"rho", "50"},
-        {"sweeps", "20"},         {"steps", "4"}, {"grid", shape}, {"kernel", kernel},      {"selection-genes", "40"}};
+        {"precision", precision}, {"rank", "8"},   {"alpha", "5"},     {"gene-weights", "500"},   {"rho", "50"},       {"sweeps", "20"},
+        {"steps", "4"},           {"grid", shape}, {"kernel", kernel}, {"selection-genes", "40"}, {"prior-trend", "1"}};
     enum { SETTINGS = sizeof settings / sizeof settings[0] };
     struct fingerprints alone = {0, 0};
     if (suite_rank() == 0)
