@@ -44,7 +44,7 @@ static double value_of(const char *name, const char *path)
 /* a.h5ad; b, turned and bent, with a tenth of the spots lost; c, likewise, from a too. */
 static void make_sections(void)
 {
-    child_must("$M simulate --rows 20 --cols 20 --genes 60 --null -o $T/a.h5ad -q");
+    child_must("$M simulate --rows 15 --cols 16 --genes 60 --null -o $T/a.h5ad -q");
     child_must("$M simulate --slice-of $T/a.h5ad --rotate 70 --shift-x 30 --bend 0.5 --drop 0.1 --seed 3 -o $T/b.h5ad -q");
     child_must("$M simulate --slice-of $T/a.h5ad --rotate -120 --shift-y 9 --bend 0.5 --drop 0.1 --seed 4 -o $T/c.h5ad -q");
 }
@@ -81,7 +81,7 @@ static void same_on_any_ranks(void **state)
         return;
     static const char *const settings[] = {"", "--solver scalable", "--mode center --center-rank 4 --center-rounds 2"};
     for (int s = 0; s < 3; s++)
-        for (int ranks = 1; ranks <= 4; ranks++) {
+        for (int ranks = 1; ranks <= 4; ranks += s < 2 ? 1 : 2) { /* the rounds of a centre are many pairs */
             char command[700], name[2][32];
             snprintf(name[0], sizeof name[0], "r%d_1.h5ad", s);
             snprintf(name[1], sizeof name[1], "r%d_%d.h5ad", s, ranks);

@@ -92,7 +92,7 @@ static void more_work_asks_for_more(void **state)
     (void)state;
     scratch_folder();
     write_jobs();
-    expect("big='s/rows: 20, cols: 20, genes: 64/rows: 300, cols: 300, genes: 2000/'; sed \"$big\" job.yaml >big.yaml; "
+    expect("big='s/rows: 20, cols: 20, genes: 64/rows: 700, cols: 700, genes: 4000/'; sed \"$big\" job.yaml >big.yaml; "
            "minutes() { grep -o 'time=.*' | tr '=:' '  ' | awk '{print 60 * $2 + $3}'; }; "
            "small=$($MONGE submit job.yaml --print | minutes); one=$($MONGE submit big.yaml --print --tasks-per-node 1 | minutes); "
            "two=$($MONGE submit big.yaml --print --nodes 2 --tasks-per-node 4 | minutes); echo $small $one $two; "
