@@ -72,7 +72,7 @@ struct fgw_scalable_options {
     int keep;               /* 2 best starts go on */
     enum fgw_polish polish;
     int64_t polish_below; /* 30000 spots: beyond, linear problems take minutes */
-    int polish_steps;     /* 3 at most */
+    int polish_steps;     /* 30 at most */
     double polish_tol;    /* 1e-6: they end when the gap is below polish_tol |F| */
 };
 struct fgw_scalable_options fgw_scalable_options_default(void);

@@ -25,7 +25,7 @@ struct fgw_scalable_options fgw_scalable_options_default(void)
                                          .keep = 2,
                                          .polish = FGW_POLISH_AUTO,
                                          .polish_below = 30000,
-                                         .polish_steps = 3,
+                                         .polish_steps = 30,
                                          .polish_tol = 1e-6};
 }
 
