@@ -53,6 +53,9 @@ static void against_dense(void)
     must(fgw_dense_solve(&same, NULL, NULL, &dense));
     double slow = machine_seconds() - began;
     bench_row("align 4096 spots, scalable", fast, "s", NAN, NULL, "<=", 10.0);
+    bench_row("  of it: starts", scalable.seconds_starts, "s", NAN, NULL, NULL, 0.0);
+    bench_row("  of it: levels", scalable.seconds_levels, "s", NAN, NULL, NULL, 0.0);
+    bench_row("  of it: rounding and polish", scalable.seconds_polish, "s", NAN, NULL, NULL, 0.0);
     bench_row("align 4096 spots, dense conditional gradient", slow, "s", slow / fast, "the scalable time", ">=", 20.0);
     bench_row("  iterations of the dense solver", dense.iterations, "", NAN, NULL, NULL, 0.0);
     bench_row("  F, scalable", scalable.value.objective, "", scalable.value.objective / dense.value.objective, "the dense F", "<=", 1.001);

@@ -143,6 +143,7 @@ static void bad_input(void **state)
     REFUSED(PAIR "--min-spot-counts 1e9", 65, "a.h5ad", "--min-spot-counts");
     REFUSED(PAIR FEW " --labels nothing", 64, "obs/nothing");
     REFUSED(PAIR FEW " --mode center --center 2", 64, "--center");
+    REFUSED(PAIR FEW " --histology 0.5", 64, "obs/image_red");
     REFUSED(PAIR FEW " --dissimilarity gkl --solver scalable", 64, "gkl");
 #undef PAIR
     tiny_close(tiny_h5ad(file_named("other.h5ad")));

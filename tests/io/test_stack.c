@@ -186,6 +186,38 @@ static void two_sections_as_one(void **state)
     section_free(&section);
 }
 
+/* A grey image whose cells of 8 x 8 pixels, one around each spot, have colours of their own. The other section has none. */
+static void colours_under_spots(void **state)
+{
+    (void)state;
+    enum { CELL = 8, HEIGHT = TINY_ROWS * CELL, WIDTH = TINY_COLS * CELL };
+    double place[2 * TINY_SPOTS], pixel[HEIGHT * WIDTH], scale = 0.5;
+    two_files();
+    hid_t file = tiny_open(path[0]);
+    for (int i = 0; i < TINY_SPOTS; i++) {
+        place[2 * i] = (CELL * (i % TINY_COLS) + 0.5 * (CELL - 1)) / scale;
+        place[2 * i + 1] = (CELL * (double)(i / TINY_COLS) + 0.5 * (CELL - 1)) / scale;
+    }
+    for (int p = 0; p < HEIGHT * WIDTH; p++)
+        pixel[p] = (double)(p % WIDTH / CELL) / 10.0 + (double)(p / WIDTH / CELL) / 100.0;
+    tiny_numbers(file, "obsm/spatial", H5T_IEEE_F64LE, 2, TINY_SPOTS, 2, place);
+    tiny_numbers(file, "uns/spatial/tiny/images/lowres", H5T_IEEE_F64LE, 2, HEIGHT, WIDTH, pixel);
+    tiny_numbers(file, "uns/spatial/tiny/scalefactors/tissue_lowres_scalef", H5T_IEEE_F64LE, 0, 1, 1, &scale);
+    tiny_close(file);
+    const char *paths[2] = {path[0], path[1]};
+    struct section section;
+    must_stack(&section, MPI_COMM_WORLD, 2, paths);
+    const struct result *blue = section_result(&section, "obs/image_blue");
+    assert_non_null(section_result(&section, "obs/image_red"));
+    assert_non_null(blue);
+    for (int64_t i = 0; i < section.sites.n_own; i++) {
+        int64_t spot = section.slide.spot[section.sites.first + i];
+        double expected = (double)(spot % TINY_COLS) / 10.0 + (double)(spot / TINY_COLS) / 100.0;
+        assert_true(spot < TINY_SPOTS ? fabs(blue->number[i] - expected) < 1e-6 : isnan(blue->number[i]));
+    }
+    section_free(&section);
+}
+
 /* The whole file; a categorical and a sparse result of a step beside what came with the parts. */
 static void written_and_opened(void **state)
 {
@@ -383,8 +415,9 @@ static void what_is_no_stack(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(two_sections_as_one), cmocka_unit_test(written_and_opened), cmocka_unit_test(the_same_on_any_ranks),
-        cmocka_unit_test(read_back),           cmocka_unit_test(genes_by_id),        cmocka_unit_test(what_is_no_stack),
+        cmocka_unit_test(two_sections_as_one),   cmocka_unit_test(colours_under_spots), cmocka_unit_test(written_and_opened),
+        cmocka_unit_test(the_same_on_any_ranks), cmocka_unit_test(read_back),           cmocka_unit_test(genes_by_id),
+        cmocka_unit_test(what_is_no_stack),
     };
     SUITE(argc, argv, tests);
 }

@@ -319,19 +319,20 @@ static void cortex_pair(void **state)
     static const char *const names[] = {"data/dlpfc_151673/dlpfc_151673.h5ad", "data/dlpfc_151674/dlpfc_151674.h5ad"};
     if (!is_long() || !shared_data(names[0]))
         return;
-    for (int k = 0; k < 2; k++) {
+    for (int k = 0; k < 4; k++) {
+        static const double degrees[] = {0.0, 45.0, 90.0, 180.0};
         struct section section;
         read_stack(&section, 2, names);
-        turn(&section, 1, k == 0 ? 0.0 : 90.0);
+        turn(&section, 1, degrees[k]);
         align(&section, "labels=layer");
         figure("cortex 673-674: genes", section_result(&section, "uns/monge/align/n_genes")->number[0], "of", 3550.0);
         at_most("cortex 673-674: F", result_of(&section, 0, "objective"), 1.605);
         at_least("  label accuracy", result_of(&section, 0, "label_accuracy"), 0.835);
         figure("  label bound", result_of(&section, 0, "label_bound"), "near", 0.9244);
         figure("  LTARI", result_of(&section, 0, "ltari"), "of", 1.0);
-        double expected = k == 0 ? 1.0 : -89.0;
+        double expected = 1.0 - degrees[k];
         near("  rotation, degrees", expected + apart(result_of(&section, 0, "angle_degrees"), expected), expected, 0.3);
-        near("  mass within 4 spacings", result_of(&section, 0, "within_4"), 1.0, 1e-9);
+        near("  mass within 4 spacings", result_of(&section, 0, "within_4"), 1.0, 1e-3);
         section_free(&section);
     }
 }
