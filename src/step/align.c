@@ -132,11 +132,51 @@ static status align_pairs(struct alignment *al)
     return fault;
 }
 
+/* ---- estimates ---- */
+
+/* Of two sections that share the spots evenly; more sections are smaller and come one pair after the other. */
+static struct step_cost align_cost(const struct section_size *size, int n_ranks, const void *values)
+{
+    const double DENSE_SPOTS = 1500.0, CANDIDATES = 45.0, PAIR_BYTES = 90.0, SECONDS_PER_SPOT = 4e-3;
+    const struct align_options *o = values;
+    double spots = 0.5 * (double)size->n_spots, ranks = n_ranks;
+    bool dense = o->mode == ALIGN_PARTIAL || o->solver == ALIGN_SOLVER_DENSE || spots <= DENSE_SPOTS;
+    double bytes = CANDIDATES * PAIR_BYTES * spots / ranks + 300.0 * spots + 16.0 * (double)size->n_entries / ranks;
+    double seconds = SECONDS_PER_SPOT * spots / ranks;
+    if (dense) {
+        bytes += (32.0 / ranks + 16.0) * spots * spots;
+        seconds += 5e-7 * spots * spots * (o->mode == ALIGN_PARTIAL ? 20.0 : 1.0);
+    }
+    return (struct step_cost){bytes, seconds};
+}
+
+static status align_plan(const struct section *section, const void *values)
+{
+    int n_ranks, rank;
+    MPI_Comm_size(section->comm, &n_ranks);
+    MPI_Comm_rank(section->comm, &rank);
+    const struct section_size size = section_size(section);
+    const struct step_cost cost = align_cost(&size, n_ranks, values);
+    if (rank == 0) {
+        printf("align\n");
+        printf("  memory     about %.0f MB per rank for a pair\n", cost.bytes / 1e6);
+        printf("  time       about %.0f s for a pair on these %d ranks (rough)\n", cost.seconds, n_ranks);
+        fflush(stdout);
+    }
+    return MONGE_OK;
+}
+
+/* ---- the step ---- */
+
 static status align_run(struct section *section, const void *values)
 {
     struct alignment al = {.section = section, .options = values};
     if (al.options->compat != ALIGN_COMPAT_NONE)
         return error_set(MONGE_USAGE, "align: --compat prints a table on the command line; it is no step of a job");
+    int n_ranks;
+    MPI_Comm_size(section->comm, &n_ranks);
+    const struct section_size size = section_size(section);
+    log_info("align: about %.0f MB on each rank for a pair", align_cost(&size, n_ranks, values).bytes / 1e6);
     phase_begin("slices");
     status fault = align_take_slices(&al);
     if (!fault)
@@ -156,4 +196,5 @@ static status align_run(struct section *section, const void *values)
     return fault;
 }
 
-const struct step step_align = {.options = &align_options, .run = align_run, .least_inputs = 2, .most_inputs = 1000};
+const struct step step_align = {
+    .options = &align_options, .run = align_run, .plan = align_plan, .cost = align_cost, .least_inputs = 2, .most_inputs = 1000};

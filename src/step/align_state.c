@@ -131,6 +131,8 @@ status align_take_up(struct alignment *al, int pair)
         return MONGE_OK;
     }
     status fault = agree(al->section->comm, get_pair(k, pair, &al->pairs[pair]));
+    if (pair + 1 == al->n_pairs)
+        checkpoint_caught_up(k);
     if (!fault)
         log_info("%s on %s had been solved before", al->slices[al->pairs[pair].b].name, al->slices[al->pairs[pair].a].name);
     return fault;
