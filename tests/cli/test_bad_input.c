@@ -1,5 +1,5 @@
 /* Bad input through the program, as a user meets it: a simulated section is spoilt in one place, corrected on one rank and on two. Each
- * time: the exit code, one message that names the file, the place and what to do, and nothing left behind. */
+ * time: the exit code, one message that names the file, the place and what to do, and nothing left behind. MONGE_LONG=1: every case on one rank too. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -20,8 +20,8 @@ int outputs_left(void)
 
 void refused(const char *arguments, int code, const char *const *parts)
 {
-    static const char *const launchers[] = {"", "mpirun -n 2 "};
-    for (int k = 0; k < 2; k++) {
+    static const char *const launchers[] = {"mpirun -n 2 ", ""};
+    for (int k = 0; k < (getenv("MONGE_LONG") ? 2 : 1); k++) {
         char command[2048];
         int got;
         snprintf(command, sizeof command, "timeout 120 %s$M %s", launchers[k], arguments);
