@@ -81,7 +81,7 @@ static void same_on_any_ranks(void **state)
         return;
     static const char *const settings[] = {"", "--solver scalable", "--mode center --center-rank 4 --center-rounds 2"};
     for (int s = 0; s < 3; s++)
-        for (int ranks = 1; ranks <= 4; ranks += s < 2 ? 1 : 2) { /* the rounds of a centre are many pairs */
+        for (int ranks = 1; ranks <= 4; ranks += s == 1 ? 1 : 2) { /* every number for the solver that is spread over the ranks */
             char command[700], name[2][32];
             snprintf(name[0], sizeof name[0], "r%d_1.h5ad", s);
             snprintf(name[1], sizeof name[1], "r%d_%d.h5ad", s, ranks);
@@ -110,6 +110,8 @@ static void other_modes(void **state)
         snprintf(command, sizeof command, "mpirun -n 2 $M align $T/a.h5ad $T/b.h5ad -o $T/k.h5ad -q --dissimilarity %s " FEW, kinds[k]);
         child_must(command);
     }
+    child_must("$M simulate --rows 15 --cols 16 --genes 60 --null --seed 7 -o $T/d.h5ad -q");
+    child_must("mpirun -n 2 $M align $T/a.h5ad $T/d.h5ad -o $T/h.h5ad -q --histology 0.5 " FEW);
     child_must("$M align --compat diffbio tests/golden/diffbio_grid.h5 > $T/table; grep -q '2.6868     4.7633   8.1529' $T/table");
 }
 
@@ -143,7 +145,7 @@ static void bad_input(void **state)
     REFUSED(PAIR "--min-spot-counts 1e9", 65, "a.h5ad", "--min-spot-counts");
     REFUSED(PAIR FEW " --labels nothing", 64, "obs/nothing");
     REFUSED(PAIR FEW " --mode center --center 2", 64, "--center");
-    REFUSED(PAIR FEW " --histology 0.5", 64, "obs/image_red");
+    REFUSED(PAIR FEW " --histology 0.5", 65, "b has none"); /* a simulated section has an image, a second slice of it has not */
     REFUSED(PAIR FEW " --dissimilarity gkl --solver scalable", 64, "gkl");
 #undef PAIR
     tiny_close(tiny_h5ad(file_named("other.h5ad")));
