@@ -55,7 +55,7 @@ static const struct option options[] = {
     OPTION("landmark-rank", OPTION_INTEGER, landmark_rank, "32", 2, 256, NULL, NULL, "scalable: rank of the distances"),
     OPTION("landmarks", OPTION_INTEGER, landmarks, "128", 4, 4096, NULL, NULL, "scalable: landmarks they are computed from"),
     OPTION("max-outer", OPTION_INTEGER, max_outer, "50", 1, 100000, NULL, NULL, "scalable: steps at full resolution at most"),
-    OPTION("polish", OPTION_CHOICE, polish, "auto", 0, 0, polishes, NULL, "scalable: exact steps at the end; auto: below 1e5 spots"),
+    OPTION("polish", OPTION_CHOICE, polish, "auto", 0, 0, polishes, NULL, "scalable: exact steps at the end; auto: below 3e4 spots"),
     OPTION("center", OPTION_INTEGER, center, "0", 0, 100000, NULL, NULL, "center: section whose spots the consensus has, counted from 0"),
     OPTION("center-rank", OPTION_INTEGER, center_rank, "15", 1, 1000, NULL, NULL, "center: rank of the consensus"),
     OPTION("center-rounds", OPTION_INTEGER, center_rounds, "10", 1, 1000, NULL, NULL, "center: rounds at most"),
