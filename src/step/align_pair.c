@@ -27,6 +27,17 @@ void align_pair_free(struct align_pair *pair)
     *pair = (struct align_pair){0};
 }
 
+/* What holds all pairs of spots must be able to. */
+static status check_dense(const struct align_slice *a, const struct align_slice *b)
+{
+    if (a->n > DENSE_MOST || b->n > DENSE_MOST)
+        return error_set(
+            MONGE_USAGE,
+            "align: the dense solver holds all pairs of spots; %s and %s have %lld and %lld of them, more than %d: use --solver scalable",
+            a->name, b->name, (long long)a->n, (long long)b->n, DENSE_MOST);
+    return MONGE_OK;
+}
+
 /* ---- the search ---- */
 
 /* Own rows of a plan on each rank -> the whole plan on all. Collective. */
@@ -181,11 +192,6 @@ static status dense_problem(const struct alignment *al, struct align_cost *cost,
     const struct align_slice *a = &al->slices[pair->a], *b = &al->slices[pair->b];
     MPI_Comm comm = al->section->comm;
     int64_t first, count;
-    if (a->n > DENSE_MOST || b->n > DENSE_MOST)
-        return error_set(
-            MONGE_USAGE,
-            "align: the dense solver holds all pairs of spots; %s and %s have %lld and %lld of them, more than %d: use --solver scalable",
-            a->name, b->name, (long long)a->n, (long long)b->n, DENSE_MOST);
     fgw_rows(comm, a->n, &first, &count);
     *M = malloc((size_t)(count * b->n + 1) * sizeof **M);
     status fault = agree(comm, *M ? MONGE_OK : error_memory("the dissimilarity of all pairs", 8.0 * (double)(count * b->n)));
@@ -369,6 +375,8 @@ status align_solve_pair(const struct alignment *al, struct align_pair *pair, con
                          "align: %s is scaled by its largest value over all pairs of spots, which the scalable solver does not see; "
                          "leave out --solver scalable",
                          o->histology > 0.0 ? "the histology term" : "gkl");
+    if (dense && check_dense(&al->slices[pair->a], &al->slices[pair->b]) != MONGE_OK)
+        return error_code();
     status fault = agree(al->section->comm, align_cost_new(&cost, al, pair->a, pair->b, center));
     if (!fault && o->start == ALIGN_START_SPATIAL && !near)
         fault = agree(al->section->comm, spatial_start(&al->slices[pair->a], &al->slices[pair->b], &start));

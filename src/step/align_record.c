@@ -108,9 +108,13 @@ static status record_plan(const struct alignment *al, const struct align_pair *p
 static void record_potential(struct recorder *r, const struct alignment *al, int slice, const char *name, const double *values)
 {
     const struct section_part *part = &al->section->parts[slice];
-    double *in_file = values ? malloc(((size_t)part->n_spots + 1) * sizeof *in_file) : NULL;
-    if (!in_file)
+    if (!values || r->fault)
         return;
+    double *in_file = malloc(((size_t)part->n_spots + 1) * sizeof *in_file);
+    if (!in_file) {
+        r->fault = error_memory("potentials", 8.0 * (double)part->n_spots);
+        return;
+    }
     for (int64_t i = 0; i < part->n_spots; i++)
         in_file[i] = NAN;
     for (int64_t i = 0; i < al->slices[slice].n; i++)
@@ -124,6 +128,8 @@ static void record_starts(struct recorder *r, const struct align_pair *pair)
     int n = pair->n_starts;
     const char **names = malloc(((size_t)n + 1) * sizeof *names);
     double *figure = malloc((3 * (size_t)n + 1) * sizeof *figure);
+    if (!r->fault && (!names || !figure))
+        r->fault = error_memory("the table of starts", 32.0 * n);
     if (names && figure && n > 0) {
         for (int s = 0; s < n; s++) {
             names[s] = pair->starts[s].name;
@@ -235,11 +241,12 @@ status align_record(struct alignment *al)
 {
     static const char *const modes[] = {"pairwise", "center", "partial"};
     struct section *section = al->section;
-    status fault = record_places(al);
+    status fault = agree(section->comm, record_places(al));
     if (!fault)
-        fault = record_mass(al);
+        fault = agree(section->comm, record_mass(al));
     for (int k = 0; k < al->n_pairs && !fault; k++)
         fault = record_pair(al, k);
+    fault = agree(section->comm, fault);
     if (!fault && al->options->mode == ALIGN_CENTER)
         fault = record_factors(al);
     struct recorder r = {section, UNS, fault};

@@ -256,12 +256,16 @@ static bool stored_plan_read(struct stored_plan *plan, const struct stack_page *
     plan->row_start = array_of(page, pair, "plan/indptr", dims);
     rows = dims[0] - 1;
     double a = figure_of(page, pair, "section_a"), b = figure_of(page, pair, "section_b");
-    good = good && plan->row_start && rows > 0 && plan->row_start[rows] == (double)entries && b >= 0.0 && b < (double)page->n_sections;
+    double of_a = a < 0.0 ? figure_of(page, pair, "center") : a;
+    good = good && plan->row_start && rows > 0 && plan->row_start[0] == 0.0 && plan->row_start[rows] == (double)entries && of_a >= 0.0 &&
+           of_a < (double)page->n_sections && b >= 0.0 && b < (double)page->n_sections;
+    for (int64_t i = 0; good && i < rows; i++)
+        good = plan->row_start[i] <= plan->row_start[i + 1];
     if (good) {
-        int64_t first = (int64_t)(a < 0.0 ? figure_of(page, pair, "center") : a);
+        int64_t first = (int64_t)of_a;
         plan->n = rows;
         plan->m = (int64_t)(page->first[(int64_t)b + 1] - page->first[(int64_t)b]);
-        good = first >= 0 && first < page->n_sections && plan->n == (int64_t)(page->first[first + 1] - page->first[first]);
+        good = plan->n == (int64_t)(page->first[first + 1] - page->first[first]);
     }
     for (int64_t e = 0; good && e < entries; e++)
         good = plan->column[e] >= 0.0 && plan->column[e] < (double)plan->m;

@@ -297,8 +297,10 @@ static void simulated_slices(void **state)
                 if (alpha == 0) {
                     at_least(what, accuracy, known[s][k] - 0.01);
                     at_most("  error, spacings", error, 0.30);
-                } else {
-                    figure(what, accuracy, "about", alpha == 1 ? 0.731 : 0.042);
+                } else if (alpha == 1) {
+                    near(what, accuracy, 0.731, 0.01); /* the linear problem alone: one optimum */
+                } else { /* geometry alone: which of the like-shaped plans is found is chance (.042 published) */
+                    figure(what, accuracy, "of", 1.0);
                 }
                 section_free(&section);
             }
