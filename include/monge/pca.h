@@ -8,6 +8,7 @@
 #ifndef MONGE_PCA_H
 #define MONGE_PCA_H
 
+#include <mpi.h>
 #include <stdint.h>
 
 #include "monge/partition.h"
@@ -29,7 +30,7 @@ void pca_free(struct pca *pca);
 
 /* Of log-normalised counts, y_ig = log(1 + 1e4 x_ig / sum_g x_ig). max_features: genes of largest variance that enter (ties by index).
  * Refuses (MONGE_BAD_DATA) more components than features or used rows allow. */
-status pca_log_counts(struct pca *pca, const struct partition *rows, const struct sparse_rows *counts, const uint8_t *used, int64_t n_genes,
+status pca_log_counts(struct pca *pca, MPI_Comm comm, const struct sparse_rows *counts, const uint8_t *used, int64_t n_genes,
                       int n_components, int max_features);
 
 /* Of sparse values as they stand: own rows x columns. scale [columns] or NULL: every column is multiplied by scale[column] (for unit
