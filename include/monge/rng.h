@@ -24,6 +24,7 @@ enum rng_stream {
     RNG_SIMULATE_SLICE_SPOT,
     RNG_ALIGN_PAIRS,
     RNG_NN_WEIGHT,
+    RNG_KMEANS_ROW,
     RNG_LANCZOS
 };
 
