@@ -36,6 +36,9 @@ struct graph {
 /* Global number of a local index. */
 int64_t graph_node(const struct graph *graph, int64_t local);
 
+/* Nodes 0 .. n_nodes - 1 in chunks of `chunk` (GRAPH_CHUNK but in tests), dealt to the ranks of comm. No communication. */
+status graph_chunks(struct partition *nodes, MPI_Comm comm, int64_t chunk, int64_t n_nodes);
+
 /* Collective over comm. Builds a graph from a list of edges that every rank has whole (source and destination: global numbers; distance may
  * be NULL: zeros). `chunk`: nodes of a chunk, GRAPH_CHUNK but in tests. Self loops are edges like others. The same pair twice, or a number
  * that is no node: MONGE_BAD_DATA. */

@@ -39,7 +39,7 @@ struct result {
     double *number;              /* VALUE_REAL / INTEGER / BOOL, row-major; of a CATEGORY its codes, -1: missing; NULL for text */
     char **text;                 /* VALUE_TEXT; of a CATEGORY its names, n_categories */
     int64_t n_categories;        /* VALUE_CATEGORY (obs) */
-    struct sparse_rows sparse;   /* layers: own sites x n_genes */
+    struct sparse_rows sparse;   /* layers: own sites x n_genes; obsp: own sites x n_spots */
     bool integer;                /* layers: write as int32 */
     int64_t *row_start, *column; /* uns: a sparse matrix of dims[0] x dims[1] reals (CSR, replicated) whose values are `number` */
 };
@@ -103,6 +103,8 @@ status section_add_obs(struct section *section, const char *name, enum value_typ
 status section_add_obs_category(struct section *section, const char *name, int n_categories, const char *const *categories,
                                 const double *own_codes);
 status section_add_obsm(struct section *section, const char *name, int n_columns, const double *own);
+/* obsp/NAME, spots x spots: rows of own sites, columns are rows of the input (slide.spot). Takes the rows over. Zeros are entries too. */
+status section_add_obsp(struct section *section, const char *name, struct sparse_rows *rows);
 status section_add_var(struct section *section, const char *name, enum value_type type, const double *all);
 status section_add_varm(struct section *section, const char *name, int n_columns, const double *all);
 status section_add_uns_real(struct section *section, const char *path, double value);

@@ -35,6 +35,9 @@ struct slide {
     int64_t *tile_block;  /* tiles: block of tile (tile_row * n_tile_cols + tile_col); NULL at LATTICE_NONE */
     int32_t *block_tile;  /* n_blocks: the inverse */
     int32_t n_tile_rows, n_tile_cols;
+    int32_t *cell_row,
+        *cell_col;           /* a stack's slide, n_sites: the cell on the lattice of the site's part, hexagonal columns in half-columns (0
+                                     where there is none); NULL of others */
     struct cell_list *cells; /* LATTICE_NONE: the sites in bins, for neighbour searches; else NULL */
     double pitch_um;         /* pitch in micrometres, NaN if unknown */
     uint8_t *margin;         /* n_sites: 1 at sites of a part (slide_window.h) that are not scored; NULL: none */
@@ -66,6 +69,10 @@ status slide_new_lattice(struct slide *slide, enum lattice lattice, int32_t n_ro
 int64_t slide_site(const struct slide *slide, int32_t row, int32_t col); /* cell -> site; lattices only, cell must exist */
 void slide_cell(const struct slide *slide, int64_t site, int32_t *row, int32_t *col);
 void slide_position(const struct slide *slide, int64_t site, double *x, double *y); /* in pitches */
+
+/* The cell as array coordinates number it: hexagonal columns in half-columns. Sites of a stack: on the lattice of their part; 0, 0 where there is
+ * no lattice. */
+void slide_array_cell(const struct slide *slide, int64_t site, int32_t *row, int32_t *col);
 
 /* Offsets (row, col) from a cell of row parity `row & 1` to all cells within `radius` pitches, the cell itself included,
  * ordered by (row, col). Returns their number; rows and cols may be NULL to count. */

@@ -163,6 +163,20 @@ status section_add_layer(struct section *section, const char *name, struct spars
     return MONGE_OK;
 }
 
+status section_add_obsp(struct section *section, const char *name, struct sparse_rows *rows)
+{
+    struct result *r = place(section, "obsp/", name);
+    if (!r)
+        return no_memory(name);
+    r->type = VALUE_REAL;
+    r->n_dims = 2;
+    r->dims[0] = section->sites.n_own;
+    r->dims[1] = section->n_spots;
+    r->sparse = *rows;
+    memset(rows, 0, sizeof *rows);
+    return MONGE_OK;
+}
+
 status section_add_obs(struct section *section, const char *name, enum value_type type, const double *own)
 {
     return add_numbers(section, "obs/", name, type, 1, &section->sites.n_own, own);

@@ -15,14 +15,16 @@ status parts_start(struct section *section, int n_parts)
     slide->spot = malloc(n * sizeof *slide->spot);
     slide->x = malloc(n * sizeof *slide->x);
     slide->y = malloc(n * sizeof *slide->y);
+    slide->cell_row = malloc(n * sizeof *slide->cell_row);
+    slide->cell_col = malloc(n * sizeof *slide->cell_col);
     slide->block_start = calloc(n, sizeof *slide->block_start); /* a block has one site at least */
     section->spatial_x = malloc(n * sizeof *section->spatial_x);
     section->spatial_y = malloc(n * sizeof *section->spatial_y);
     section->parts = calloc((size_t)n_parts, sizeof *section->parts);
-    if (slide->kind && slide->spot && slide->x && slide->y && slide->block_start && section->spatial_x && section->spatial_y &&
-        section->parts)
+    if (slide->kind && slide->spot && slide->x && slide->y && slide->cell_row && slide->cell_col && slide->block_start &&
+        section->spatial_x && section->spatial_y && section->parts)
         return MONGE_OK;
-    return error_memory("the sites of the slide", 49.0 * (double)n);
+    return error_memory("the sites of the slide", 57.0 * (double)n);
 }
 
 /* The places with a spot, block by block; blocks without any are left out. Positions in pitches where none were measured. */
@@ -37,6 +39,7 @@ static void append_sites(struct section *section, const struct slide *part, cons
                 continue;
             slide->kind[to] = part->kind[site];
             slide->spot[to] = row ? row[spot] : first_spot + spot;
+            slide_array_cell(part, site, &slide->cell_row[to], &slide->cell_col[to]);
             slide_position(part, site, &section->spatial_x[to], &section->spatial_y[to]);
             if (table->x) {
                 section->spatial_x[to] = table->x[spot];

@@ -109,7 +109,7 @@ static status fill(const struct graph *graph, const struct links *links, int64_t
     return MONGE_OK;
 }
 
-static status deal_chunks(struct partition *nodes, MPI_Comm comm, int64_t chunk, int64_t n_nodes)
+status graph_chunks(struct partition *nodes, MPI_Comm comm, int64_t chunk, int64_t n_nodes)
 {
     int64_t n_chunks = (n_nodes + chunk - 1) / chunk;
     int64_t *start = malloc((size_t)(n_chunks + 1) * sizeof *start);
@@ -139,7 +139,7 @@ status graph_from_edges(struct graph *graph, MPI_Comm comm, int64_t chunk, int64
     struct links in = {0}, out = {0};
     status s = check_ends(n_nodes, n_edges, source, destination);
     if (s == MONGE_OK)
-        s = deal_chunks(&graph->nodes, comm, chunk, n_nodes);
+        s = graph_chunks(&graph->nodes, comm, chunk, n_nodes);
     if (s == MONGE_OK)
         s = pick(&in, &graph->nodes, n_edges, destination, source, distance);
     if (s == MONGE_OK)

@@ -25,6 +25,8 @@ void slide_free(struct slide *slide)
     free(slide->spot);
     free(slide->x);
     free(slide->y);
+    free(slide->cell_row);
+    free(slide->cell_col);
     free(slide->block_start);
     free(slide->tile_block);
     free(slide->block_tile);
@@ -174,6 +176,18 @@ void slide_position(const struct slide *slide, int64_t site, double *x, double *
     slide_cell(slide, site, &row, &col);
     *x = col + 0.5 * shifted(slide, row);
     *y = slide->lattice == LATTICE_HEX ? ROW_HEIGHT * row : row;
+}
+
+void slide_array_cell(const struct slide *slide, int64_t site, int32_t *row, int32_t *col)
+{
+    if (slide->lattice == LATTICE_NONE) {
+        *row = slide->cell_row ? slide->cell_row[site] : 0;
+        *col = slide->cell_col ? slide->cell_col[site] : 0;
+        return;
+    }
+    slide_cell(slide, site, row, col);
+    if (slide->lattice == LATTICE_HEX)
+        *col = 2 * *col + shifted(slide, *row);
 }
 
 int slide_offsets(const struct slide *slide, int row_parity, double radius, int32_t *rows, int32_t *cols, double *distance)

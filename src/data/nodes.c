@@ -1,0 +1,202 @@
+/* Nodes: which sites take part, where they stand, and how their values travel between the section's rows and those of the nodes. Both layouts
+ * are ascending in sites, so each rank knows without asking what any other wants of it. */
+#include "monge/nodes.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "monge/agree.h"
+#include "monge/row_exchange.h"
+#include "monge/row_fetch.h"
+
+void nodes_free(struct nodes *nodes)
+{
+    partition_free(&nodes->rows);
+    free(nodes->site);
+    free(nodes->x);
+    free(nodes->y);
+    free(nodes->part);
+    free(nodes->spacing);
+    free(nodes->lattice);
+    free(nodes->cell_row);
+    free(nodes->cell_col);
+    memset(nodes, 0, sizeof *nodes);
+}
+
+static const char *name_of(const struct section *section)
+{
+    return section->source ? section->source : "the section";
+}
+
+static status make_room(struct nodes *nodes, const struct section *section)
+{
+    size_t n = (size_t)nodes->n + 1, parts = (size_t)nodes->n_parts;
+    bool cells = section->slide.lattice != LATTICE_NONE || section->slide.cell_row;
+    nodes->site = malloc(n * sizeof *nodes->site);
+    nodes->x = malloc(n * sizeof *nodes->x);
+    nodes->y = malloc(n * sizeof *nodes->y);
+    nodes->part = calloc(n, sizeof *nodes->part);
+    nodes->spacing = malloc(parts * sizeof *nodes->spacing);
+    nodes->lattice = malloc(parts * sizeof *nodes->lattice);
+    nodes->cell_row = cells ? malloc(n * sizeof *nodes->cell_row) : NULL;
+    nodes->cell_col = cells ? malloc(n * sizeof *nodes->cell_col) : NULL;
+    if (nodes->site && nodes->x && nodes->y && nodes->part && nodes->spacing && nodes->lattice &&
+        (!cells || (nodes->cell_row && nodes->cell_col)))
+        return MONGE_OK;
+    return error_memory("the nodes of the graph", 36.0 * (double)nodes->n);
+}
+
+static bool takes_part(const struct slide *slide, int64_t site)
+{
+    return slide->kind[site] == SITE_TISSUE && slide->spot[site] >= 0;
+}
+
+static void place_node(struct nodes *nodes, const struct section *section, int64_t node, int64_t site)
+{
+    nodes->site[node] = site;
+    if (section->spatial_x) {
+        nodes->x[node] = section->spatial_x[site];
+        nodes->y[node] = section->spatial_y[site];
+    } else {
+        slide_position(&section->slide, site, &nodes->x[node], &nodes->y[node]);
+    }
+    if (nodes->cell_row)
+        slide_array_cell(&section->slide, site, &nodes->cell_row[node], &nodes->cell_col[node]);
+}
+
+static status place_nodes(struct nodes *nodes, const struct section *section)
+{
+    int64_t node = 0;
+    int part = 0;
+    for (int64_t site = 0; site < section->slide.n_sites; site++) {
+        if (!takes_part(&section->slide, site))
+            continue;
+        while (section->n_parts > 0 && site >= section->parts[part].first_site + section->parts[part].n_sites)
+            part++;
+        place_node(nodes, section, node, site);
+        if (!isfinite(nodes->x[node]) || !isfinite(nodes->y[node]))
+            return error_set(MONGE_BAD_DATA,
+                             "%s: the spot of row %" PRId64 " has no finite position (%g, %g); remove it or give its place in obsm/spatial",
+                             name_of(section), section->slide.spot[site], nodes->x[node], nodes->y[node]);
+        nodes->part[node++] = part;
+    }
+    return MONGE_OK;
+}
+
+static status measure_parts(struct nodes *nodes, const struct section *section)
+{
+    int64_t first = 0, end = 0;
+    status s = MONGE_OK;
+    for (int k = 0; k < nodes->n_parts && s == MONGE_OK; k++, first = end) {
+        while (end < nodes->n && nodes->part[end] == k)
+            end++;
+        nodes->lattice[k] = section->n_parts ? section->parts[k].lattice : section->slide.lattice;
+        nodes->spacing[k] = NAN;
+        if (end - first > 1)
+            s = slide_spacing(end - first, nodes->x + first, nodes->y + first, &nodes->spacing[k]);
+    }
+    return s;
+}
+
+status nodes_new(struct nodes *nodes, const struct section *section)
+{
+    *nodes = (struct nodes){.n_parts = section->n_parts ? section->n_parts : 1};
+    for (int64_t site = 0; site < section->slide.n_sites; site++)
+        nodes->n += takes_part(&section->slide, site);
+    status s =
+        nodes->n ? make_room(nodes, section)
+                 : error_set(MONGE_BAD_DATA, "%s: no spot is in tissue (obs/in_tissue), so there is nothing to work on", name_of(section));
+    if (s == MONGE_OK)
+        s = place_nodes(nodes, section);
+    if (s == MONGE_OK)
+        s = measure_parts(nodes, section);
+    if (s == MONGE_OK)
+        s = graph_chunks(&nodes->rows, section->comm, GRAPH_CHUNK, nodes->n);
+    s = agree(section->comm, s);
+    if (s != MONGE_OK)
+        nodes_free(nodes);
+    return s;
+}
+
+/* ---- values of nodes ---- */
+
+status nodes_counts(const struct nodes *nodes, const struct section *section, struct sparse_rows *rows)
+{
+    return section_fetch_rows(section, nodes->rows.n_own, nodes->site + nodes->rows.first, rows);
+}
+
+/* The first node whose site is not below `site`. */
+static int64_t node_from(const struct nodes *nodes, int64_t site)
+{
+    int64_t low = 0, high = nodes->n;
+    while (low < high) {
+        int64_t middle = (low + high) / 2;
+        if (nodes->site[middle] < site)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Own nodes, by the owner of their sites. */
+static status node_side(struct row_side *side, const struct nodes *nodes, const struct partition *sites)
+{
+    int64_t n = nodes->rows.n_own;
+    status s = row_side_new(side, n, n, sites->size);
+    for (int64_t i = 0; i < n && s == MONGE_OK; i++) {
+        side->row[i] = i;
+        side->peer[partition_owner(sites, nodes->site[nodes->rows.first + i]) + 1]++;
+    }
+    for (int r = 0; r < sites->size && s == MONGE_OK; r++)
+        side->peer[r + 1] += side->peer[r];
+    return s;
+}
+
+/* Own sites that are nodes, by the owner of the node. */
+static status site_side(struct row_side *side, const struct nodes *nodes, const struct partition *sites)
+{
+    int64_t first = node_from(nodes, sites->first), n = node_from(nodes, sites->first + sites->n_own) - first;
+    status s = row_side_new(side, sites->n_own, n, sites->size);
+    for (int64_t i = 0; i < n && s == MONGE_OK; i++) {
+        side->row[i] = nodes->site[first + i] - sites->first;
+        side->peer[partition_owner(&nodes->rows, first + i) + 1]++;
+    }
+    for (int r = 0; r < sites->size && s == MONGE_OK; r++)
+        side->peer[r + 1] += side->peer[r];
+    return s;
+}
+
+static status both_sides(const struct nodes *nodes, const struct section *section, struct row_side *of_nodes, struct row_side *of_sites)
+{
+    status s = node_side(of_nodes, nodes, &section->sites);
+    if (s == MONGE_OK)
+        s = site_side(of_sites, nodes, &section->sites);
+    return agree(section->comm, s);
+}
+
+status nodes_to_sites(const struct nodes *nodes, const struct section *section, int columns, const double *own_nodes, double *own_sites)
+{
+    struct row_side from = {0}, to = {0};
+    status s = both_sides(nodes, section, &from, &to);
+    for (int64_t i = 0; i < section->sites.n_own * columns; i++)
+        own_sites[i] = NAN;
+    if (s == MONGE_OK)
+        s = row_exchange_values(section->comm, &from, &to, (size_t)columns * sizeof *own_nodes, own_nodes, own_sites);
+    row_side_free(&from);
+    row_side_free(&to);
+    return s;
+}
+
+status nodes_from_sites(const struct nodes *nodes, const struct section *section, int columns, const double *own_sites, double *own_nodes)
+{
+    struct row_side from = {0}, to = {0};
+    status s = both_sides(nodes, section, &to, &from);
+    if (s == MONGE_OK)
+        s = row_exchange_values(section->comm, &from, &to, (size_t)columns * sizeof *own_sites, own_sites, own_nodes);
+    row_side_free(&from);
+    row_side_free(&to);
+    return s;
+}
