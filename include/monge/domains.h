@@ -7,6 +7,7 @@
 #ifndef MONGE_DOMAINS_H
 #define MONGE_DOMAINS_H
 
+#include "monge/graph_options.h"
 #include "monge/step.h"
 
 enum { DOMAINS_STAGATE, DOMAINS_GATV2, DOMAINS_NBRMEAN };
@@ -25,12 +26,10 @@ struct domains_options {
     int normalise;
     double target;
     /* graph */
-    int graph; /* 0: chosen, else 1 + enum graph_kind */
-    double radius, between_radius;
-    int64_t neighbours, rings;
+    struct graph_options graph;
     /* model */
     int model, recipe, attention;
-    bool split;
+    int split; /* 1: as in PyTorch */
     int64_t hidden, latent, heads;
     double alpha;
     int64_t preclusters;
@@ -39,7 +38,7 @@ struct domains_options {
     /* training */
     int64_t epochs;
     double learning_rate, weight_decay, clip;
-    bool double_precision;
+    int double_precision; /* 1 */
     char *weights, *save_weights;
     int64_t trainings;
     /* clusters */

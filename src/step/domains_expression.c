@@ -24,10 +24,11 @@ static status fetch_layer(const struct domains *d, struct sparse_rows *counts)
     snprintf(path, sizeof path, "layers/%.200s", d->options->counts);
     const struct result *layer = section_result(d->section, path);
     if (!layer || !layer->sparse.start)
-        return error_set(MONGE_USAGE,
-                         "domains: no step before has made layers/%s; --counts names the result of an earlier step of a job (--layer names a "
-                         "layer of the input file)",
-                         d->options->counts);
+        return error_set(
+            MONGE_USAGE,
+            "domains: no step before has made layers/%s; --counts names the result of an earlier step of a job (--layer names a "
+            "layer of the input file)",
+            d->options->counts);
     return rows_fetch(&d->section->sites, &layer->sparse, d->nodes.rows.n_own, d->nodes.site + d->nodes.rows.first, ROW_EXCHANGE_PORTION,
                       counts);
 }
