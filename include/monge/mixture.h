@@ -46,7 +46,7 @@ struct mixture {
 
 /* Collective over rows->comm. value: own rows x columns. A start is given up as degenerate when a component holds less than one row (tied), two (diagonal) or
  * columns + 1 (full): its likelihood would tell of the ridge. Starts that k-means leads to the same labels are run once. MONGE_BAD_DATA on all ranks: all starts
- * degenerate, more components than distinct rows, all rows alike, a value that is not finite. Memory: a copy of the rows, and 8 k bytes per own row twice. */
+ * degenerate, more components than distinct rows, all rows alike, a value that is not finite. Memory: a copy of the rows, and 8 k bytes per own row. */
 status mixture_fit(struct mixture *result, const struct partition *rows, int columns, const double *value,
                    const struct mixture_options *options);
 void mixture_free(struct mixture *result);
