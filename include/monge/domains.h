@@ -9,6 +9,7 @@
 
 #include "monge/graph_options.h"
 #include "monge/step.h"
+#include "monge/text.h"
 
 enum { DOMAINS_STAGATE, DOMAINS_GATV2, DOMAINS_NBRMEAN };
 enum { DOMAINS_PYTORCH, DOMAINS_TENSORFLOW };
@@ -52,6 +53,10 @@ struct domains_options {
 };
 
 extern const struct option_table domains_options;
+
+/* Local to one rank. Adds to table what DiffBio's operator gives on its grid for five values of alpha with the weights of the file (an HDF5 file
+ * as tests/golden/domains_gatv2_grid.h5), beside the published figures. MONGE_BAD_DATA: values are missing. */
+status domains_compat_table(const char *path, struct text *table);
 
 /* Collective over section->comm. The derivative of the loss at the end of the training (--epochs 0: of the first parameters) by every count,
  * through normalisation and logarithm; the choice of genes and the graph are held fixed, as are pre-clusters. gradient: own sites x

@@ -97,7 +97,7 @@ const struct option_table domains_options = {
     .size = sizeof(struct domains_options),
 };
 
-static void domains_free(struct domains *d)
+void domains_free(struct domains *d)
 {
     for (int m = 0; m < d->n_maps; m++)
         domain_map_free(&d->map[m]);

@@ -65,7 +65,9 @@ struct domains {
         map[DOMAIN_MAPS]; /* 0: the domains; then refined, nbrmean, the trivial line, that without space, the reference: those there are */
 };
 
-/* All are collective over section->comm. */
+void domains_free(struct domains *domains);
+
+/* All others are collective over section->comm. */
 
 /* Which genes take part; counts -> values. */
 status domains_expression(struct domains *domains);

@@ -27,7 +27,7 @@ static status record_matrix(struct domains *d, const char *name, int columns, co
     double *own = NULL;
     status fault = to_sites(d, columns, values, &own);
     if (!fault)
-        fault = section_add_obsm(d->section, name, columns, own);
+        fault = section_add_obsm_single(d->section, name, columns, own);
     free(own);
     return agree(d->section->comm, fault);
 }
