@@ -11,6 +11,7 @@
 #include "monge/agree.h"
 #include "monge/log.h"
 #include "monge/neighbour_features.h"
+#include "monge/smoothed_components.h"
 
 const char *domains_model_name(const struct domains *d)
 {

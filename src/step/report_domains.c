@@ -38,6 +38,7 @@ static status domain_page_read(struct domain_page *page, const char *path)
     int64_t dims[2] = {0, 0}, codes[2] = {0, 0}, sections[2] = {0, 0};
     page->place = record_reals(&page->record, "obsm/spatial", dims);
     double *code = record_reals(&page->record, "obs/domain/codes", codes);
+    bool labelled = code != NULL;
     free(code);
     page->n = dims[0];
     page->unit = record_real(&page->record, REPORT_DOMAINS "graph/unit");
@@ -47,7 +48,7 @@ static status domain_page_read(struct domain_page *page, const char *path)
         free(page->section);
         page->section = NULL;
     }
-    if (code && page->place && dims[1] == 2 && codes[0] == page->n && isfinite(page->unit))
+    if (labelled && page->place && dims[1] == 2 && codes[0] == page->n && isfinite(page->unit))
         return MONGE_OK;
     domain_page_free(page);
     return error_set(MONGE_BAD_DATA, "%s: holds the record of domains, but not both obs/domain and obsm/spatial; run monge domains again",
