@@ -11,6 +11,7 @@ struct read_options {
     const char *layer; /* NULL: X; "raw": raw/X; otherwise layers/<layer> */
     enum holes holes;
     bool need_spatial; /* refuse an input without positions */
+    bool no_counts;    /* leave the counts out (all rows empty), whatever they are */
 };
 
 /* path: .h5ad file, outs/ folder, 10x .h5 with spatial/ beside it, or NAME.csv (spots x genes, with header and spot names) with NAME_coor.csv

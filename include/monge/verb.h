@@ -56,6 +56,7 @@ status verb_run(const struct command *command);
 status verb_info(const struct command *command);
 status verb_status(const struct command *command);
 status verb_scaling(const struct command *command);
+status verb_score(const struct command *command);
 status verb_submit(const struct command *command);
 status verb_help(const struct command *command);
 extern const struct option_table options_run, options_info, options_status, options_submit, options_help;
