@@ -2,7 +2,8 @@
  *
  *     F(T) = (1 - alpha) <M, T> + alpha sum_ijkl (|x_i - x_j| - |y_k - y_l|)^2 T_ik T_jl        over plans with marginals p, q
  *
- * Larger slices are pooled (coarse_spots); there many starts are refined by the dense solver, one per rank at a time.
+ * Larger slices are pooled (coarse_spots); there many starts are refined by the dense solver, one per rank at a time; the best go on until
+ * one is best in F and in F with lengths in units of the resolution.
  * Then level by level the resolution doubles: mass may go to spots within a radius of where the level before sent the neighbourhood;
  * KL-proximal steps T <- Sinkhorn(T exp(-grad F / eps)) (Xu et al. 2019) with distances in low rank (landmark_distance.h), so that the
  * geometry costs one rank x rank matrix per step (Scetbon et al. 2022 for the factorisation). At full resolution the plan is rounded to
@@ -63,13 +64,13 @@ struct fgw_scalable_options {
     double radius;       /* 4 spacings: of the candidates at first */
     double radius_most;  /* 12: largest radius of a region that keeps growing */
     double eps;          /* step length at full resolution in units of M; NAN: the spread of the gradient within rows, as at other levels */
-    double inner_tol;    /* 1e-4: relative L1 error of the marginals of a step */
+    double inner_tol;    /* 1e-4: relative L1 error of the marginals of a step; 1e-3 at the levels before, 1e-2 where a polish follows */
     int64_t inner_most;  /* 2000 iterations per step */
-    int steps, level_steps; /* 50 at full resolution at most, 10 at the levels before */
+    int steps, level_steps; /* 50 at full resolution at most (3 where a polish follows), 10 at the levels before */
     double tol;             /* 1e-4: steps end when F falls by less than tol |F|; ten times that where finer levels or a polish follow */
     int64_t coarse_spots;   /* 300: larger slices are pooled, to at most half as many super-spots at the coarsest level */
     int rotations;          /* 12 spatial starts, each with and without reflection */
-    int keep;               /* 2 best starts go on */
+    int keep;               /* 2 best starts go on, until one is best by both measures */
     enum fgw_polish polish;
     int64_t polish_below; /* 30000 spots: beyond, linear problems take minutes */
     int polish_steps;     /* 30 at most */
@@ -81,9 +82,10 @@ struct fgw_scalable_options fgw_scalable_options_default(void);
 struct fgw_start {
     char name[32];    /* uniform, expression, rotation 30, rotation 30 reflected, ... */
     double objective; /* F at the coarse level after refinement */
+    double scaled;    /* the same with lengths in units of the level's spacing */
     int iterations;
     bool kept;
-    double refined; /* F after the first level that all kept starts went through; NAN if not kept */
+    double refined; /* F after the last level that all kept starts went through; NAN if not kept */
 };
 
 struct fgw_transform {

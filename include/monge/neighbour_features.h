@@ -36,16 +36,4 @@ status neighbour_features(struct neighbour_features *features, const struct grap
                           const struct sparse_rows *log_counts, int columns, const struct neighbour_features_options *options);
 void neighbour_features_free(struct neighbour_features *features);
 
-/* Collective. values [own nodes x columns] <- mean of itself and its `neighbours` nearest (by distance, ties to the smaller node), `rounds`
- * times. */
-status neighbour_average(const struct graph *graph, const double *x, const double *y, int neighbours, int rounds, int columns,
-                         double *values);
-
-/* The trivial line of every report: z(X) cut at 10, 30 principal components, three averages over self and the 5 nearest; the first 15
- * components are the embedding. Same arguments as neighbour_features; options are not needed. score: own nodes x *components, malloc'd. */
-status smoothed_components(const struct graph *graph, const double *x, const double *y, const struct sparse_rows *log_counts, int columns,
-                           int *components, double **score);
-/* The same without the averages: no use of space. */
-status plain_components(const struct partition *rows, const struct sparse_rows *log_counts, int columns, int *components, double **score);
-
 #endif

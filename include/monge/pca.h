@@ -8,7 +8,7 @@
 #ifndef MONGE_PCA_H
 #define MONGE_PCA_H
 
-#include <mpi.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "monge/partition.h"
@@ -30,21 +30,21 @@ void pca_free(struct pca *pca);
 
 /* Of log-normalised counts, y_ig = log(1 + 1e4 x_ig / sum_g x_ig). max_features: genes of largest variance that enter (ties by index).
  * Refuses (MONGE_BAD_DATA) more components than features or used rows allow. */
-status pca_log_counts(struct pca *pca, MPI_Comm comm, const struct sparse_rows *counts, const uint8_t *used, int64_t n_genes,
+status pca_log_counts(struct pca *pca, const struct partition *rows, const struct sparse_rows *counts, const uint8_t *used, int64_t n_genes,
                       int n_components, int max_features);
 
-/* Of sparse values as they stand: own rows x columns. scale [columns] or NULL: every column is multiplied by scale[column] (for unit
- * variance 1 / standard deviation; 0 leaves a column out). Gives fewer components if there are fewer columns or rows - 1
- * (pca->n_components); MONGE_BAD_DATA: fewer than two rows. */
+/* Of sparse values as they stand: own rows x columns (ascending inside a row). scale [columns] or NULL: every column is multiplied by
+ * scale[column] (for unit variance 1 / standard deviation; 0 leaves a column out). Gives fewer components if there are fewer columns or
+ * rows - 1 (pca->n_components). MONGE_BAD_DATA: fewer than two rows, no column. */
 status pca_sparse(struct pca *pca, const struct partition *rows, const struct sparse_rows *values, int columns, const double *scale,
                   const uint8_t *used, int n_components);
 
-/* Of dense values: own rows x columns, row-major. */
+/* Of dense values: own rows x columns, row-major; scale as above. */
 status pca_dense(struct pca *pca, const struct partition *rows, const double *values, int columns, const double *scale, int n_components);
 
-/* Of rows that are made when needed: block [rows of block b x columns], row-major, is written by `make`, always the same. It is called three
- * times for each own block. unit_variance: columns are divided by their standard deviations and multiplied by scale [columns];
- * otherwise multiplied by scale (NULL: 1). make returns a status; a fault stops all ranks. */
+/* Of rows that are made when they are needed. make writes block `block` of rows, [rows of the block x columns], row-major, the same at each
+ * of four times. unit_variance: columns are divided by their standard deviations before they are multiplied by scale [columns] (NULL: 1);
+ * a column whose deviation is below 1e-6 of its mean is constant and left out. A fault of make stops all ranks. */
 typedef status pca_make_block(void *context, int64_t block, double *values);
 struct pca_source {
     const struct partition *rows;
@@ -52,9 +52,9 @@ struct pca_source {
     pca_make_block *make;
     void *context;
     const double *scale;
-    int unit_variance;
+    bool unit_variance;
 };
-struct pca_seconds {
+struct pca_seconds { /* of this rank */
     double moments, covariance, eigenvectors, scores;
 };
 status pca_blocks(struct pca *pca, const struct pca_source *source, int n_components, struct pca_seconds *seconds /* may be NULL */);

@@ -1,5 +1,5 @@
-/* Eigenvectors of small symmetric matrices by cyclic Jacobi rotations: the same bits on every rank that holds the same matrix. (Golub &
- * Van Loan, Matrix Computations, 8.5. Large matrices: block_cyclic.h.) */
+/* Eigenvectors of symmetric matrices that every rank holds whole (LAPACK dsyev): the same matrix gives the same bits. (Large matrices:
+ * block_cyclic.h.) */
 #ifndef MONGE_SYMMETRIC_EIGEN_H
 #define MONGE_SYMMETRIC_EIGEN_H
 

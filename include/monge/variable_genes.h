@@ -33,13 +33,8 @@ void variable_genes_free(struct variable_genes *genes);
 /* Collective over comm. expressed [n_genes] = has counts in at least min_rows rows (all ranks together); returns their number through n. */
 status variable_genes_expressed(MPI_Comm comm, const struct sparse_rows *counts, int n_genes, int64_t min_rows, uint8_t *expressed, int *n);
 
-/* Parts of the above, for tests and others. No communication. */
-
-/* Local quadratic regression of y on x (tricube weights over the floor(span n) nearest points), at every point: fit [n]. Where the points of a
- * window have fewer than three places, a line or their mean. */
-status loess_direct(int n, const double *x, const double *y, double span, double *fit);
-/* bin [n]: number of edges {10, 15, ..., 100 % quantiles of mean} below mean; normalised [n]: (dispersion - median) / (MAD / .67449) of its
- * bin. */
-status dispersion_normalise(int n, const double *mean, const double *dispersion, int32_t *bin, double *normalised);
+/* The middle of cell_ranger, for genes [n] of one batch. bin [n]: the number of the quantiles 10, 15, ..., 100 % of mean that are below the gene's
+ * mean; normalised [n]: (dispersion - median) / (MAD / .67449) of its bin; without a spread, infinite or NAN. No communication. */
+status variable_genes_dispersion(int n, const double *mean, const double *dispersion, int32_t *bin, double *normalised);
 
 #endif

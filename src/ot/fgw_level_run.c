@@ -17,9 +17,10 @@ static const double LOCAL_PRESSING = 0.5; /* the same inside one region (block o
 static const double SMOOTHING = 0.8;      /* of the displacement: Gaussian width in spacings of the coarser level */
 static const double FLOOR = 0.02;         /* of a prolonged plan, relative to the largest density of the row's parent */
 static const double EPS_DECAY = 0.85, EPS_LEAST = 0.15;
-static const double FIRST_TOL = 1e-2, TOL_DECAY = 0.3; /* of the inner solves: the first steps are only on the way */
-static const double RISE = 0.02;                       /* of F, beyond what marginal errors do to it */
-enum { PRUNE_EVERY = 3, LEAST_STEPS = 5 };
+static const double FIRST_TOL = 1e-2, TOL_DECAY = 0.3;      /* of the inner solves: the first steps are only on the way */
+static const double RISE = 0.02;                            /* of F, beyond what marginal errors do to it */
+static const double COARSE_TOL = 1e-3, POLISHED_TOL = 1e-2; /* at the end, where a finer level or exact steps follow */
+enum { PRUNE_EVERY = 3, LEAST_STEPS = 5, POLISHED_STEPS = 3 };
 
 void stage_free(struct stage *stage)
 {
@@ -220,6 +221,11 @@ status level_run_new(struct level_run *run, const struct multilevel *solve, int 
     if (run->full)
         run->eps = solve->options->eps; /* coarser levels: gradients grow with the square of the spacing, so eps is measured */
     run->steps = run->full ? solve->options->steps : solve->options->level_steps;
+    run->inner_tol = fmax(solve->options->inner_tol, run->full ? 0.0 : COARSE_TOL);
+    if (run->full && solve->polished) { /* exact steps gain more in the same time */
+        run->steps = run->steps < POLISHED_STEPS ? run->steps : POLISHED_STEPS;
+        run->inner_tol = fmax(run->inner_tol, POLISHED_TOL);
+    }
     run->tol = run->full && !solve->polished ? solve->options->tol : 10.0 * solve->options->tol;
     run->trace = malloc((size_t)((run->steps + 1) * MOST_ROUNDS + solve->options->polish_steps + 2) * sizeof *run->trace);
     run->moved = malloc((m + 1) * 2 * sizeof(double));
@@ -280,7 +286,7 @@ static status take_steps(struct level_run *run, const double *plan, int steps)
     for (int step = 0; s == MONGE_OK && step < steps; step++) {
         double before = level->objective;
         level->eps = eps * decay;
-        s = sparse_level_step(level, fmax(run->solve->options->inner_tol, FIRST_TOL * pow(TOL_DECAY, step)));
+        s = sparse_level_step(level, fmax(run->inner_tol, FIRST_TOL * pow(TOL_DECAY, step)));
         if (s != MONGE_OK)
             break;
         run->trace[run->n_trace++] = level->objective;
@@ -336,7 +342,7 @@ static status round_or_grow(struct level_run *run, enum growth *growth)
 static status check_candidates(struct level_run *run, enum growth *growth)
 {
     double widest = run->solve->options->radius_most * run->solve->spacing[run->number];
-    bool crowded = run->level.sinkhorn.error > 10.0 * run->solve->options->inner_tol;
+    bool crowded = run->level.sinkhorn.error > 10.0 * run->inner_tol;
     status s = MONGE_OK;
     *growth = STAYS;
     if (!crowded) {
@@ -454,7 +460,9 @@ static status whole_plan(const struct sparse_level *level, struct transport_plan
 status level_run_stage(const struct level_run *run, const struct stage *above, struct stage *next)
 {
     struct procrustes fit;
-    *next = (struct stage){.objective = run->level.objective};
+    *next = (struct stage){.objective = run->level.objective,
+                           .scaled =
+                               fgw_scaled_objective(run->level.alpha, run->solve->spacing[run->number], run->level.linear, run->level.gw)};
     status s = sparse_level_fit(&run->level, true, &fit);
     if (s == MONGE_OK) {
         next->map = procrustes_compose(&fit.map, &above->map);

@@ -200,11 +200,11 @@ static status coarse_dissimilarity(const struct multilevel *m, double **M)
     return s;
 }
 
-static status first_stage(const struct multilevel *m, struct transport_plan *plan, double objective, struct stage *stage)
+static status first_stage(const struct multilevel *m, struct transport_plan *plan, const struct fgw_start *start, struct stage *stage)
 {
     struct procrustes fit;
     const struct plan_rows rows = {MPI_COMM_SELF, 0, plan->n, plan->row_start, plan->column, plan->value};
-    *stage = (struct stage){.objective = objective};
+    *stage = (struct stage){.objective = start->objective, .scaled = start->scaled};
     status s = procrustes_fit(&rows, m->a[0].position, m->b[0].position, true, &fit);
     if (s == MONGE_OK) {
         stage->map = fit.map;
@@ -233,12 +233,13 @@ static status start_stages(const struct multilevel *m, struct fgw_scalable_resul
                                               .y = m->b[0].position,
                                               .M = M,
                                               .alpha = p->alpha,
+                                              .spacing = m->spacing[0],
                                               .rotations = m->options->rotations,
                                               .keep = keep};
         s = fgw_multistart(m->comm, &coarse, &r->n_starts, &r->starts, kept, best, best_start);
     }
     for (int k = 0; s == MONGE_OK && k < *kept; k++)
-        s = first_stage(m, &best[k], r->starts[best_start[k]].objective, &stages[k]);
+        s = first_stage(m, &best[k], &r->starts[best_start[k]], &stages[k]);
     s = agree(m->comm, s);
     for (int k = 0; best && k < keep; k++)
         transport_plan_free(&best[k]);
@@ -249,11 +250,11 @@ static status start_stages(const struct multilevel *m, struct fgw_scalable_resul
 
 /* ---- level by level ---- */
 
-/* All kept stages through one level but the last; the best goes on alone. */
+/* All kept stages through one level but the last. One that is best by both measures goes on alone; before the last level the lowest F does. */
 static status pass_level(const struct multilevel *m, int number, int *kept, struct stage *stages, const int *best_start,
                          struct fgw_scalable_result *r)
 {
-    int best = 0;
+    int best = 0, best_scaled = 0;
     status s = MONGE_OK;
     for (int k = 0; s == MONGE_OK && k < *kept; k++) {
         struct level_run run;
@@ -269,7 +270,10 @@ static status pass_level(const struct multilevel *m, int number, int *kept, stru
         if (*kept > 1)
             r->starts[best_start[k]].refined = next.objective;
         best = next.objective < stages[best].objective ? k : best;
+        best_scaled = next.scaled < stages[best_scaled].scaled ? k : best_scaled;
     }
+    if (best != best_scaled && number < m->n_levels - 2)
+        return s;
     for (int k = 0; k < *kept && s == MONGE_OK; k++)
         if (k != best)
             stage_free(&stages[k]);

@@ -20,7 +20,7 @@ struct multilevel {
 struct stage {
     struct plane_map map;       /* places of B into A's frame */
     struct transport_plan plan; /* whole, on all ranks; super-spots of the level in their own numbers */
-    double objective;
+    double objective, scaled; /* F, and with lengths in units of the level's spacing */
 };
 void stage_free(struct stage *stage);
 
@@ -36,7 +36,7 @@ struct level_run {
     int64_t *parent_a, *parent_b;    /* super-spots of the coarser level */
     double eps;                      /* of the first step; NAN: not measured yet */
     int steps;                       /* at most */
-    double tol;
+    double tol, inner_tol;           /* of F from step to step; of the marginals of the last steps */
     double ring_share;
     bool pressed;          /* mass still presses against the widest radius */
     double marginal_error; /* before rounding */

@@ -56,7 +56,7 @@ static double start_angle(const struct coarse_problem *p, int start)
 
 static void name_start(const struct coarse_problem *p, int start, struct fgw_start *record)
 {
-    *record = (struct fgw_start){.objective = NAN, .refined = NAN};
+    *record = (struct fgw_start){.objective = NAN, .scaled = NAN, .refined = NAN};
     if (start < SPATIAL_FIRST)
         snprintf(record->name, sizeof record->name, "%s", start == 0 ? "uniform" : "expression");
     else
@@ -98,6 +98,7 @@ static status solve_own(const struct coarse_problem *p, int rank, int size, int 
         if (s != MONGE_OK)
             break;
         starts[k].objective = result.value.objective;
+        starts[k].scaled = fgw_scaled_objective(p->alpha, p->spacing, result.value.linear, result.value.gw);
         starts[k].iterations = result.iterations;
         plans[k] = result.plan;
         result.plan = (struct transport_plan){0};
@@ -114,24 +115,27 @@ static void share_records(MPI_Comm comm, int size, int n_starts, struct fgw_star
         MPI_Bcast(&starts[k], (int)sizeof starts[k], MPI_BYTE, k % size, comm);
 }
 
-/* The next best start that ended elsewhere than those kept and is not far behind; -1 if none. */
-static int next_best(const struct coarse_problem *p, int n_starts, const struct fgw_start *starts, int kept, const int *best_start)
+static double measure(const struct fgw_start *start, bool scaled)
+{
+    return scaled ? start->scaled : start->objective;
+}
+
+/* The next best start by one measure that ended elsewhere than those kept and is not far behind the best of all; -1 if none. */
+static int next_best(const struct coarse_problem *p, int n_starts, const struct fgw_start *starts, int kept, const int *best_start,
+                     bool scaled)
 {
     int best = -1;
-    double worst = -INFINITY;
+    double worst = -INFINITY, least = INFINITY;
     for (int k = 0; k < n_starts; k++) {
         bool known = p->alpha == 1.0 && k == 1;
         for (int b = 0; b < kept; b++)
             known = known || fabs(starts[k].objective - starts[best_start[b]].objective) <= SAME * fabs(starts[k].objective);
-        worst = fmax(worst, starts[k].objective);
-        if (!known && !isnan(starts[k].objective) && (best < 0 || starts[k].objective < starts[best].objective))
+        worst = fmax(worst, measure(&starts[k], scaled));
+        least = fmin(least, measure(&starts[k], scaled));
+        if (!known && !isnan(starts[k].objective) && (best < 0 || measure(&starts[k], scaled) < measure(&starts[best], scaled)))
             best = k;
     }
-    if (kept > 0 && best >= 0) {
-        double least = starts[best_start[0]].objective;
-        best = starts[best].objective - least <= WORTH * (worst - least) ? best : -1;
-    }
-    return best;
+    return best >= 0 && measure(&starts[best], scaled) - least <= WORTH * (worst - least) ? best : -1;
 }
 
 status fgw_multistart(MPI_Comm comm, const struct coarse_problem *p, int *n_starts, struct fgw_start **starts, int *kept,
@@ -154,7 +158,7 @@ status fgw_multistart(MPI_Comm comm, const struct coarse_problem *p, int *n_star
     if (s == MONGE_OK)
         share_records(comm, size, *n_starts, *starts);
     while (s == MONGE_OK && *kept < p->keep) {
-        int k = next_best(p, *n_starts, *starts, *kept, best_start);
+        int k = next_best(p, *n_starts, *starts, *kept, best_start, *kept % 2 == 0);
         if (k < 0)
             break;
         struct transport_plan *plan = &best[*kept];

@@ -217,11 +217,18 @@ struct coarse_problem {
     int64_t n, m;
     const double *p, *q, *x, *y;
     const double *M; /* n x m, the same on all ranks; NULL for alpha 1 */
-    double alpha;
+    double alpha, spacing;
     int rotations, keep;
 };
+/* F with lengths in units of the spacing of a level. Bins that fit each other badly cost about a squared spacing of geometry: at a coarse
+ * level this outweighs expression in F itself, so starts are judged by both. */
+static inline double fgw_scaled_objective(double alpha, double spacing, double linear, double gw)
+{
+    return (1.0 - alpha) * linear + alpha * gw / (spacing * spacing);
+}
 /* Collective. Solves from every start by the dense solver, start k on rank k modulo ranks; starts [*n_starts] owned by the caller; best
- * [keep] on all ranks (*kept of them, by rising F, plans that differ), to be freed; best_start [keep]. */
+ * [keep] on all ranks (*kept of them, plans that differ: the best in scaled F, the best in F, and so on in turns), to be freed; best_start
+ * [keep]. */
 status fgw_multistart(MPI_Comm comm, const struct coarse_problem *problem, int *n_starts, struct fgw_start **starts, int *kept,
                       struct transport_plan *best, int *best_start);
 

@@ -232,7 +232,7 @@ static status embed_cells(struct reference *reference, const struct section *cel
         components = (int)(n_used / 2);
     double *own = NULL;
     if (s == MONGE_OK)
-        s = pca_log_counts(pca, cells->comm, &rows, used, shared->n, components, features);
+        s = pca_log_counts(pca, &cells->sites, &rows, used, shared->n, components, features);
     if (s == MONGE_OK) {
         reference->n_components = components;
         s = embed_rows(pca, cells->comm, &rows, used, shared->n, &own);

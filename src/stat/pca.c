@@ -1,16 +1,15 @@
-/* Principal components of log-normalised counts. */
-#include "monge/pca.h"
+/* Principal components of sparse rows, which are centred implicitly: sum (y - m)(y - m)' = sum y y' - N m m'. */
+#include "pca_parts.h"
 
 #include <math.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "monge/agree.h"
-#include "monge/block_cyclic.h"
-#include "monge/exact_sum.h"
-
-static const double PER_CELL = 1e4;
+#include "monge/column_moments.h"
+#include "monge/gram.h"
+#include "monge/leading_eigen.h"
+#include "monge/normalise.h"
 
 void pca_free(struct pca *pca)
 {
@@ -22,24 +21,178 @@ void pca_free(struct pca *pca)
     memset(pca, 0, sizeof *pca);
 }
 
-static bool is_used(const uint8_t *used, int64_t row)
+status pca_new(struct pca *pca, const struct partition *rows, int columns, int64_t n_used, int n_components)
 {
-    return !used || used[row];
+    memset(pca, 0, sizeof *pca);
+    if (n_used < 2 || columns < 1)
+        return error_set(MONGE_BAD_DATA, "principal components of %lld spots and %d genes: two spots and one gene are the least",
+                         (long long)n_used, columns);
+    int k = n_components < columns ? n_components : columns;
+    pca->n_components = k < n_used - 1 ? k : (int)(n_used - 1);
+    pca->n_features = columns;
+    size_t n = (size_t)columns, width = (size_t)pca->n_components;
+    pca->feature = malloc(n * sizeof *pca->feature);
+    pca->mean = calloc(n, sizeof *pca->mean);
+    pca->loading = malloc(n * width * sizeof *pca->loading);
+    pca->variance = malloc(width * sizeof *pca->variance);
+    pca->score = calloc((size_t)rows->n_own * width + 1, sizeof *pca->score);
+    bool complete = pca->feature && pca->mean && pca->loading && pca->variance && pca->score;
+    for (int f = 0; complete && f < columns; f++)
+        pca->feature[f] = f;
+    return complete ? MONGE_OK : error_memory("principal components", 8.0 * (double)(n + (size_t)rows->n_own) * (double)width);
 }
 
-/* PER_CELL / total of a row; 0 for an empty one. */
-static double row_scale(const struct sparse_rows *rows, int64_t row)
+/* Products of columns on rank 0 -> covariance of scaled columns. */
+static void scaled_covariance(struct gram *gram, int64_t n_used, const double *mean, const double *scale)
 {
-    double total = 0.0;
-    for (int64_t k = rows->start[row]; k < rows->start[row + 1]; k++)
-        total += (double)rows->value[k];
-    return total > 0.0 ? PER_CELL / total : 0.0;
+    size_t n = (size_t)gram->n;
+    for (size_t f = 0; f < n; f++)
+        for (size_t h = 0; h < n; h++) {
+            double *value = &gram->sum[f * n + h];
+            double centre = mean ? (double)n_used * mean[f] * mean[h] : 0.0;
+            *value = (*value - centre) / (double)(n_used - 1) * (scale[f] * scale[h]);
+        }
 }
 
-/* ---- features ---- */
+status pca_diagonalise(struct pca *pca, MPI_Comm comm, struct gram *gram, int64_t n_used, const double *mean, const double *squares,
+                       const double *scale)
+{
+    int rank, n = gram->n;
+    status s = MONGE_OK;
+    MPI_Comm_rank(comm, &rank);
+    gram_reduce(gram, comm);
+    pca->total_variance = 0.0;
+    for (int f = 0; f < n; f++)
+        pca->total_variance += scale[f] * scale[f] * squares[f] / (double)(n_used - 1);
+    if (rank == 0) {
+        scaled_covariance(gram, n_used, mean, scale);
+        s = leading_eigen(n, gram->sum, pca->n_components, pca->variance, pca->loading);
+    }
+    s = agree(comm, s);
+    if (s != MONGE_OK)
+        return s;
+    MPI_Bcast(pca->variance, pca->n_components, MPI_DOUBLE, 0, comm);
+    MPI_Bcast(pca->loading, n * pca->n_components, MPI_DOUBLE, 0, comm);
+    for (int e = 0; e < pca->n_components; e++)
+        pca->variance[e] = fmax(pca->variance[e], 0.0);
+    return MONGE_OK;
+}
+
+double *pca_scaled_loadings(const struct pca *pca, const double *scale)
+{
+    size_t n = (size_t)pca->n_features, k = (size_t)pca->n_components;
+    double *turned = calloc((n + 1) * k, sizeof *turned);
+    for (size_t f = 0; turned && f < n; f++)
+        for (size_t e = 0; e < k; e++) {
+            turned[f * k + e] = scale[f] * pca->loading[f * k + e];
+            turned[n * k + e] += pca->mean[f] * turned[f * k + e];
+        }
+    return turned;
+}
+
+/* ---- sparse rows ---- */
+
+static status covariance_sparse(struct pca *pca, const struct partition *rows, const struct sparse_rows *values, const uint8_t *used,
+                                const struct column_moments *moments, const double *scale)
+{
+    struct gram gram = {0};
+    int n = moments->columns;
+    double *raw = malloc(((size_t)n + 1) * sizeof *raw);
+    status s = raw ? MONGE_OK : error_memory("a covariance", 8.0 * n);
+    for (int f = 0; f < n && s == MONGE_OK; f++)
+        raw[f] = moments->squares[f] + (double)moments->n * moments->mean[f] * moments->mean[f];
+    if (s == MONGE_OK)
+        s = gram_new(&gram, n, raw);
+    for (int64_t b = rows->first_block; b < rows->end_block && s == MONGE_OK; b++)
+        s = gram_add_sparse(&gram, values, used, rows->block_start[b] - rows->first, rows->block_start[b + 1] - rows->first);
+    s = agree(rows->comm, s);
+    if (s == MONGE_OK)
+        s = pca_diagonalise(pca, rows->comm, &gram, moments->n, moments->mean, moments->squares, scale);
+    free(raw);
+    gram_free(&gram);
+    return s;
+}
+
+/* score = (y - mean) V */
+static status project_sparse(struct pca *pca, const struct sparse_rows *values, const uint8_t *used, const double *scale)
+{
+    double *turned = pca_scaled_loadings(pca, scale);
+    if (!turned)
+        return error_memory("scores", 8.0 * pca->n_features * pca->n_components);
+    int64_t k = pca->n_components;
+    const double *centre = turned + pca->n_features * k;
+    for (int64_t i = 0; i < values->n_rows; i++) {
+        if (used && !used[i])
+            continue;
+        double *score = pca->score + i * k;
+        for (int64_t e = 0; e < k; e++)
+            score[e] = -centre[e];
+        for (int64_t at = values->start[i]; at < values->start[i + 1]; at++) {
+            double y = (double)values->value[at];
+            const double *loading = turned + values->column[at] * k;
+            for (int64_t e = 0; e < k; e++)
+                score[e] += y * loading[e];
+        }
+    }
+    free(turned);
+    return MONGE_OK;
+}
+
+/* With moments at hand. */
+static status pca_of_sparse(struct pca *pca, const struct partition *rows, const struct sparse_rows *values, const uint8_t *used,
+                            const struct column_moments *moments, const double *scale, int n_components)
+{
+    int n = moments->columns;
+    double *ones = malloc(((size_t)n + 1) * sizeof *ones);
+    status s = pca_new(pca, rows, n, moments->n, n_components);
+    if (s == MONGE_OK && !ones)
+        s = error_memory("principal components", 8.0 * n);
+    s = agree(rows->comm, s);
+    if (s == MONGE_OK) {
+        for (int f = 0; f < n; f++)
+            ones[f] = 1.0;
+        memcpy(pca->mean, moments->mean, (size_t)n * sizeof *pca->mean);
+        s = covariance_sparse(pca, rows, values, used, moments, scale ? scale : ones);
+    }
+    if (s == MONGE_OK)
+        s = agree(rows->comm, project_sparse(pca, values, used, scale ? scale : ones));
+    free(ones);
+    if (s != MONGE_OK)
+        pca_free(pca);
+    return s;
+}
+
+/* Moments over the used rows. */
+static status used_moments(struct column_moments *moments, const struct partition *rows, const struct sparse_rows *values, int columns,
+                           const uint8_t *used)
+{
+    int32_t *batch = used ? malloc(((size_t)rows->n_own + 1) * sizeof *batch) : NULL;
+    *moments = (struct column_moments){0};
+    status s = agree(rows->comm, used && !batch ? error_memory("used rows", 4.0 * (double)rows->n_own) : MONGE_OK);
+    for (int64_t i = 0; i < rows->n_own && used && s == MONGE_OK; i++)
+        batch[i] = used[i] != 0;
+    if (s == MONGE_OK)
+        s = column_moments_new(moments, rows, values, columns, batch, 1);
+    free(batch);
+    return s;
+}
+
+status pca_sparse(struct pca *pca, const struct partition *rows, const struct sparse_rows *values, int columns, const double *scale,
+                  const uint8_t *used, int n_components)
+{
+    struct column_moments moments;
+    memset(pca, 0, sizeof *pca);
+    status s = used_moments(&moments, rows, values, columns, used);
+    if (s == MONGE_OK)
+        s = pca_of_sparse(pca, rows, values, used, &moments, scale, n_components);
+    column_moments_free(&moments);
+    return s;
+}
+
+/* ---- log-normalised counts ---- */
 
 struct spread {
-    double variance, mean;
+    double variance;
     int32_t gene;
 };
 
@@ -51,210 +204,95 @@ static int wider(const void *a, const void *b)
     return p->gene < q->gene ? -1 : 1;
 }
 
-static int by_gene(const void *a, const void *b)
+static int by_number(const void *a, const void *b)
 {
-    const struct spread *p = a, *q = b;
-    return p->gene < q->gene ? -1 : 1;
+    int32_t p = *(const int32_t *)a, q = *(const int32_t *)b;
+    return (p > q) - (p < q);
 }
 
-/* Mean and variance of each gene over the used rows: exact sums, so that the choice is the same on any number of ranks. */
-static status measure(struct spread *spread, MPI_Comm comm, const struct sparse_rows *rows, const uint8_t *used, int64_t n_genes,
-                      int64_t n_used)
+/* The genes of largest variance, ascending. */
+static status choose_features(const struct column_moments *moments, int max_features, int *n, int32_t **feature)
 {
-    struct exact *sums = calloc(2 * (size_t)n_genes + 1, sizeof *sums);
-    status fault = agree(comm, sums ? MONGE_OK : error_memory("variances of genes", 96.0 * (double)n_genes));
-    if (fault) {
-        free(sums);
-        return fault;
+    struct spread *spread = malloc(((size_t)moments->columns + 1) * sizeof *spread);
+    *feature = malloc(((size_t)moments->columns + 1) * sizeof **feature);
+    *n = 0;
+    if (!spread || !*feature) {
+        free(spread);
+        return error_memory("variances of genes", 20.0 * moments->columns);
     }
-    for (int64_t i = 0; i < rows->n_rows; i++) {
-        double scale = is_used(used, i) ? row_scale(rows, i) : 0.0;
-        for (int64_t k = rows->start[i]; k < rows->start[i + 1] && scale > 0.0; k++) {
-            double y = log1p(scale * (double)rows->value[k]);
-            exact_add(&sums[2 * rows->column[k]], y);
-            exact_add(&sums[2 * rows->column[k] + 1], y * y);
-        }
-    }
-    exact_allreduce(sums, (int)(2 * n_genes), comm);
-    for (int64_t g = 0; g < n_genes; g++) {
-        double mean = exact_value(&sums[2 * g]) / (double)n_used, square = exact_value(&sums[2 * g + 1]);
-        spread[g] = (struct spread){fmax(square - (double)n_used * mean * mean, 0.0) / (double)(n_used - 1), mean, (int32_t)g};
-    }
-    free(sums);
+    for (int g = 0; g < moments->columns; g++)
+        spread[g] = (struct spread){column_moments_variance(moments, g), g};
+    qsort(spread, (size_t)moments->columns, sizeof *spread, wider);
+    for (; *n < max_features && *n < moments->columns && spread[*n].variance > 0.0; ++*n)
+        (*feature)[*n] = spread[*n].gene;
+    qsort(*feature, (size_t)*n, sizeof **feature, by_number);
+    free(spread);
     return MONGE_OK;
 }
 
-static status choose_features(struct pca *pca, MPI_Comm comm, const struct sparse_rows *rows, const uint8_t *used, int64_t n_genes,
-                              int64_t n_used, int max_features)
+/* moments of the features alone, in their order */
+static void restrict_moments(struct column_moments *moments, int n, const int32_t *feature)
 {
-    struct spread *spread = malloc(((size_t)n_genes + 1) * sizeof *spread);
-    status fault = agree(comm, spread ? MONGE_OK : error_memory("variances of genes", 24.0 * (double)n_genes));
-    if (!fault)
-        fault = measure(spread, comm, rows, used, n_genes, n_used);
-    if (!fault) {
-        qsort(spread, (size_t)n_genes, sizeof *spread, wider);
-        int n = 0;
-        while (n < max_features && n < n_genes && spread[n].variance > 0.0)
-            n++;
-        qsort(spread, (size_t)n, sizeof *spread, by_gene);
-        pca->n_features = n;
-        pca->feature = malloc(((size_t)n + 1) * sizeof *pca->feature);
-        pca->mean = malloc(((size_t)n + 1) * sizeof *pca->mean);
-        fault = agree(comm, pca->feature && pca->mean ? MONGE_OK : error_memory("features", 12.0 * n));
-        for (int f = 0; f < n && !fault; f++) {
-            pca->feature[f] = spread[f].gene;
-            pca->mean[f] = spread[f].mean;
-            pca->total_variance += spread[f].variance;
-        }
+    for (int f = 0; f < n; f++) {
+        moments->mean[f] = moments->mean[feature[f]];
+        moments->squares[f] = moments->squares[feature[f]];
+        moments->n_rows[f] = moments->n_rows[feature[f]];
     }
-    free(spread);
-    return fault;
+    moments->columns = n;
 }
 
-/* ---- covariance ---- */
-
-/* The features of a row: place and value. Returns their number. */
-static int row_features(const struct sparse_rows *rows, int64_t row, const int32_t *place, int32_t *at, double *y)
+/* Log-normalised values of all genes, their moments over the used rows, and the features. */
+static status features_of_counts(const struct partition *rows, const struct sparse_rows *counts, const uint8_t *used, int n_genes,
+                                 int max_features, const double *total, struct column_moments *moments, int *n, int32_t **feature)
 {
-    double scale = row_scale(rows, row);
-    int n = 0;
-    for (int64_t k = rows->start[row]; k < rows->start[row + 1]; k++) {
-        int32_t f = place[rows->column[k]];
-        if (f >= 0) {
-            at[n] = f;
-            y[n++] = log1p(scale * (double)rows->value[k]);
-        }
-    }
-    return n;
+    struct sparse_rows all = {0};
+    status s = agree(rows->comm, normalise_log(counts, total, NORMALISE_TARGET, n_genes, NULL, &all));
+    if (s == MONGE_OK)
+        s = used_moments(moments, rows, &all, n_genes, used);
+    sparse_rows_free(&all);
+    if (s == MONGE_OK)
+        s = agree(rows->comm, choose_features(moments, max_features, n, feature));
+    return s;
 }
 
-/* Lower triangle of the covariance, replicated [n_features][n_features]. */
-static void covariance(const struct pca *pca, MPI_Comm comm, const struct sparse_rows *rows, const uint8_t *used, int64_t n_used,
-                       const int32_t *place, int32_t *at, double *y, double *c)
+/* What is left to do once the features are known. */
+static status pca_of_features(struct pca *pca, const struct partition *rows, const struct sparse_rows *counts, const uint8_t *used,
+                              const double *total, struct column_moments *moments, int n, const int32_t *feature, int n_components)
 {
-    int n = pca->n_features;
-    for (int64_t i = 0; i < rows->n_rows; i++) {
-        if (!is_used(used, i))
-            continue;
-        int m = row_features(rows, i, place, at, y);
-        for (int p = 0; p < m; p++)
-            for (int q = 0; q <= p; q++) /* features ascend within a row */
-                c[(size_t)at[p] * (size_t)n + (size_t)at[q]] += y[p] * y[q];
-    }
-    for (int f = 0; f < n; f++)
-        MPI_Allreduce(MPI_IN_PLACE, c + (size_t)f * (size_t)n, f + 1, MPI_DOUBLE, MPI_SUM, comm);
-    for (int p = 0; p < n; p++)
-        for (int q = 0; q <= p; q++) {
-            double *value = &c[(size_t)p * (size_t)n + (size_t)q];
-            *value = (*value - (double)n_used * pca->mean[p] * pca->mean[q]) / (double)(n_used - 1);
-            c[(size_t)q * (size_t)n + (size_t)p] = *value;
-        }
+    if (n_components >= moments->n)
+        return error_set(MONGE_BAD_DATA, "%d principal components need more than %lld spots; ask for fewer", n_components,
+                         (long long)moments->n);
+    if (n < n_components)
+        return error_set(MONGE_BAD_DATA, "%d principal components need as many genes that vary, but there are %d; ask for fewer",
+                         n_components, n);
+    struct sparse_rows values = {0};
+    restrict_moments(moments, n, feature);
+    status s = agree(rows->comm, normalise_log(counts, total, NORMALISE_TARGET, n, feature, &values));
+    if (s == MONGE_OK)
+        s = pca_of_sparse(pca, rows, &values, used, moments, NULL, n_components);
+    for (int f = 0; f < n && s == MONGE_OK; f++)
+        pca->feature[f] = feature[f];
+    sparse_rows_free(&values);
+    return s;
 }
 
-/* The leading eigenvectors of the covariance, largest first. */
-static status diagonalise(struct pca *pca, MPI_Comm comm, const double *c)
-{
-    struct blacs_grid grid;
-    struct block_cyclic matrix = {0}, vectors = {0};
-    int n = pca->n_features, k = pca->n_components;
-    double *values = malloc((size_t)n * sizeof *values), *last = malloc((size_t)n * (size_t)k * sizeof *last);
-    status fault = blacs_grid_new(&grid, comm);
-    if (!fault) {
-        fault = block_cyclic_new(&matrix, &grid, n, n);
-        if (!fault)
-            fault = block_cyclic_new(&vectors, &grid, n, n);
-        if (!fault && !(values && last))
-            fault = error_memory("eigenvectors", 8.0 * n * k);
-        fault = agree(comm, fault);
-        if (!fault) {
-            block_cyclic_scatter(&matrix, c);
-            fault = agree(comm, block_cyclic_eigen(&matrix, values, &vectors));
-        }
-        if (!fault)
-            fault = block_cyclic_gather(&vectors, n - k, k, comm, last);
-        block_cyclic_free(&matrix);
-        block_cyclic_free(&vectors);
-        blacs_grid_free(&grid);
-    }
-    for (int e = 0; e < k && !fault; e++) { /* ascending -> falling, sign fixed by the largest loading */
-        int from = k - 1 - e, largest = 0;
-        for (int f = 0; f < n; f++)
-            if (fabs(last[f * k + from]) > fabs(last[largest * k + from]) * (1.0 + 1e-9))
-                largest = f;
-        double sign = last[largest * k + from] < 0.0 ? -1.0 : 1.0;
-        for (int f = 0; f < n; f++)
-            pca->loading[f * k + e] = sign * last[f * k + from];
-        pca->variance[e] = fmax(values[n - 1 - e], 0.0);
-    }
-    free(values);
-    free(last);
-    return fault;
-}
-
-/* score = (y - mean) V */
-static void project(struct pca *pca, const struct sparse_rows *rows, const uint8_t *used, const int32_t *place, int32_t *at, double *y)
-{
-    int k = pca->n_components;
-    double *centre = pca->score + rows->n_rows * k; /* one spare row */
-    for (int f = 0; f < pca->n_features; f++)
-        for (int e = 0; e < k; e++)
-            centre[e] += pca->mean[f] * pca->loading[f * k + e];
-    for (int64_t i = 0; i < rows->n_rows; i++) {
-        if (!is_used(used, i))
-            continue;
-        double *score = pca->score + i * k;
-        int m = row_features(rows, i, place, at, y);
-        for (int e = 0; e < k; e++)
-            score[e] = -centre[e];
-        for (int p = 0; p < m; p++)
-            for (int e = 0; e < k; e++)
-                score[e] += y[p] * pca->loading[at[p] * k + e];
-    }
-}
-
-status pca_log_counts(struct pca *pca, MPI_Comm comm, const struct sparse_rows *rows, const uint8_t *used, int64_t n_genes,
+status pca_log_counts(struct pca *pca, const struct partition *rows, const struct sparse_rows *counts, const uint8_t *used, int64_t n_genes,
                       int n_components, int max_features)
 {
+    struct column_moments moments = {0};
+    int32_t *feature = NULL;
+    int n = 0;
+    double *total = malloc(((size_t)counts->n_rows + 1) * sizeof *total);
     memset(pca, 0, sizeof *pca);
-    pca->n_components = n_components;
-    int64_t n_used = 0;
-    for (int64_t i = 0; i < rows->n_rows; i++)
-        n_used += is_used(used, i);
-    MPI_Allreduce(MPI_IN_PLACE, &n_used, 1, MPI_INT64_T, MPI_SUM, comm);
-    if (n_used < 2 || n_components >= n_used)
-        return error_set(MONGE_BAD_DATA, "%d principal components need more than %lld spots; ask for fewer", n_components,
-                         (long long)n_used);
-    status fault = choose_features(pca, comm, rows, used, n_genes, n_used, max_features);
-    if (!fault && pca->n_features < n_components)
-        fault = error_set(MONGE_BAD_DATA, "%d principal components need as many genes that vary, but there are %d; ask for fewer",
-                          n_components, pca->n_features);
-    if (fault) {
-        pca_free(pca);
-        return fault;
+    status s = agree(rows->comm, total ? MONGE_OK : error_memory("totals of spots", 8.0 * (double)counts->n_rows));
+    if (s == MONGE_OK) {
+        normalise_totals(counts, total);
+        s = features_of_counts(rows, counts, used, (int)n_genes, max_features, total, &moments, &n, &feature);
     }
-    size_t n = (size_t)pca->n_features, k = (size_t)n_components;
-    int32_t *place = malloc(((size_t)n_genes + 1) * sizeof *place), *at = malloc(n * sizeof *at);
-    double *y = malloc(n * sizeof *y), *c = calloc(n * n, sizeof *c);
-    pca->loading = malloc(n * k * sizeof(double));
-    pca->variance = malloc(k * sizeof(double));
-    pca->score = calloc(((size_t)rows->n_rows + 1) * k, sizeof(double));
-    bool complete = place && at && y && c && pca->loading && pca->variance && pca->score;
-    fault = agree(comm, complete ? MONGE_OK : error_memory("principal components", 8.0 * (double)(n * n)));
-    if (!fault) {
-        for (int64_t g = 0; g < n_genes; g++)
-            place[g] = -1;
-        for (size_t f = 0; f < n; f++)
-            place[pca->feature[f]] = (int32_t)f;
-        covariance(pca, comm, rows, used, n_used, place, at, y, c);
-        fault = diagonalise(pca, comm, c);
-    }
-    if (!fault)
-        project(pca, rows, used, place, at, y);
-    free(place);
-    free(at);
-    free(y);
-    free(c);
-    if (fault)
-        pca_free(pca);
-    return fault;
+    if (s == MONGE_OK)
+        s = pca_of_features(pca, rows, counts, used, total, &moments, n, feature, n_components);
+    column_moments_free(&moments);
+    free(feature);
+    free(total);
+    return s;
 }

@@ -71,7 +71,7 @@ static status embed_pca(struct alignment *al, const struct sparse_rows *rows, co
 {
     struct pca pca;
     int genes = al->n_genes < VARIABLE_GENES ? al->n_genes : VARIABLE_GENES, components = genes < COMPONENTS ? genes : COMPONENTS;
-    status fault = pca_log_counts(&pca, al->section->comm, rows, used, al->n_genes, components, genes);
+    status fault = pca_log_counts(&pca, &al->section->sites, rows, used, al->n_genes, components, genes);
     if (fault)
         return fault;
     fault = share_places(al, components, pca.score);

@@ -70,7 +70,7 @@ static status add_pca(struct correction *c)
     if (!fault) {
         for (int64_t i = 0; i < section->sites.n_own; i++)
             tissue[i] = section->slide.kind[section->sites.first + i] == SITE_TISSUE;
-        fault = pca_log_counts(&pca, section->comm, rows, tissue, section->n_genes, (int)c->options->pca, FEATURES);
+        fault = pca_log_counts(&pca, &section->sites, rows, tissue, section->n_genes, (int)c->options->pca, FEATURES);
     }
     free(tissue);
     if (fault)
