@@ -28,15 +28,17 @@ enum graph_kind { GRAPH_RADIUS, GRAPH_KNN, GRAPH_LATTICE, GRAPH_DELAUNAY };
 
 struct graph_rule {
     enum graph_kind kind;
-    double radius;   /* GRAPH_RADIUS: all nodes within it, its end included; GRAPH_KNN and GRAPH_DELAUNAY: no edge is longer (NAN: any) */
+    double radius;   /* GRAPH_RADIUS: all nodes within it, its end included; NAN: graph_choose_radius of each part */
     int neighbours;  /* GRAPH_KNN: the nearest ones (fewer only if there are no more), ties to the smaller number; GRAPH_LATTICE: of a
-                             cell, 0: 4 on square, 6 on hexagonal lattices; 8 on square ones: diagonal ones too */
-    int rings;       /* GRAPH_LATTICE: neighbours, neighbours of those, ... over the cells, whether or not a node stands there */
+                              cell, 0: 4 on square, 6 on hexagonal lattices; 8 on square ones: the diagonal ones too */
+    int rings;       /* GRAPH_LATTICE: neighbours, neighbours of those, ... over cells, whether or not a node stands there */
+    double max_edge; /* GRAPH_KNN, GRAPH_DELAUNAY: no edge is longer. 0, NAN: knn any, Delaunay 6 times the part's median nearest distance
+                              (its hull has long ones); INFINITY: any */
     bool symmetric;  /* GRAPH_KNN: both directions of every edge */
     bool self_loops; /* one for each node, of length 0 */
-    bool drop_duplicates; /* no edge between nodes at one position (they do not count as neighbours either) */
-    bool reverse;
-    double between_radius; /* edges between consecutive parts, within it, in the common frame of x and y; NAN: none */
+    bool drop_duplicates;  /* nodes of one part at one position are no neighbours (and not counted among the k) */
+    bool reverse;          /* edges go from a node to those that it lists */
+    double between_radius; /* edges between consecutive parts, within it, in the common frame of x and y; 0, NAN: none */
 };
 
 /* Local; the same on any rank. A radius at which most nodes of the part have `neighbours`: 1.1 times the median distance to the neighbour of that

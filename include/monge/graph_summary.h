@@ -11,7 +11,7 @@ struct graph_summary {
     int64_t max_degree;
     int64_t isolated;                        /* nodes without an edge either way */
     int64_t n_components, largest_component; /* ways along edges in either direction; nodes of the largest */
-    double length[7];                        /* shortest, 5, 25, 50, 75, 95 per cent, longest; NAN without edges. To 2^-24 relative */
+    double length[7];                        /* shortest, 5, 25, 50, 75, 95 per cent, longest; NAN without edges */
 };
 
 /* Collective over graph->nodes.comm; the same bits on any number of ranks, and on all of them. */

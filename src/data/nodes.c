@@ -200,3 +200,78 @@ status nodes_from_sites(const struct nodes *nodes, const struct section *section
     row_side_free(&to);
     return s;
 }
+
+/* ---- their graph ---- */
+
+struct graph_places nodes_places(const struct nodes *nodes)
+{
+    return (struct graph_places){.rows = &nodes->rows,
+                                 .x = nodes->x,
+                                 .y = nodes->y,
+                                 .part = nodes->part,
+                                 .n_parts = nodes->n_parts,
+                                 .lattice = nodes->cell_row ? nodes->lattice : NULL,
+                                 .cell_row = nodes->cell_row,
+                                 .cell_col = nodes->cell_col};
+}
+
+status nodes_graph(struct graph *graph, const struct nodes *nodes, const struct graph_rule *rule)
+{
+    const struct graph_places places = nodes_places(nodes);
+    return graph_search(graph, &places, rule);
+}
+
+/* One line of a matrix of spots x spots per own node: its sources, self left out, by rising row of the input. */
+static status node_rows(struct sparse_rows *rows, const struct section *section, const struct nodes *nodes, const struct graph *graph,
+                        bool distances)
+{
+    int64_t n = nodes->rows.n_own, e = 0, most = graph->in_start[n];
+    *rows = (struct sparse_rows){.n_rows = n,
+                                 .start = malloc((size_t)(n + 1) * sizeof *rows->start),
+                                 .column = malloc((size_t)(most + 1) * sizeof *rows->column),
+                                 .value = malloc((size_t)(most + 1) * sizeof *rows->value)};
+    if (!rows->start || !rows->column || !rows->value)
+        return error_memory("obsp", 8.0 * (double)(n + most));
+    rows->start[0] = 0;
+    for (int64_t i = 0; i < n; i++) {
+        for (int64_t k = graph->in_start[i]; k < graph->in_start[i + 1]; k++) {
+            int64_t source = graph_node(graph, graph->in_source[k]), at = e;
+            if (source == nodes->rows.first + i)
+                continue;
+            int32_t column = (int32_t)section->slide.spot[nodes->site[source]];
+            for (; at > rows->start[i] && rows->column[at - 1] > column; at--) {
+                rows->column[at] = rows->column[at - 1];
+                rows->value[at] = rows->value[at - 1];
+            }
+            rows->column[at] = column;
+            rows->value[at] = distances ? graph->in_distance[k] : 1.0f;
+            e++;
+        }
+        rows->start[i + 1] = e;
+    }
+    return MONGE_OK;
+}
+
+static status add_matrix(struct section *section, const struct nodes *nodes, const struct graph *graph, const char *name, bool distances)
+{
+    struct row_side from = {0}, to = {0};
+    struct sparse_rows rows = {0}, at_sites = {0};
+    status s = both_sides(nodes, section, &from, &to);
+    if (s == MONGE_OK)
+        s = agree(section->comm, node_rows(&rows, section, nodes, graph, distances));
+    if (s == MONGE_OK)
+        s = row_exchange(section->comm, &from, &to, ROW_EXCHANGE_PORTION, &rows, &at_sites);
+    if (s == MONGE_OK)
+        s = agree(section->comm, section_add_obsp(section, name, &at_sites));
+    sparse_rows_free(&at_sites);
+    sparse_rows_free(&rows);
+    row_side_free(&from);
+    row_side_free(&to);
+    return s;
+}
+
+status nodes_add_graph(struct section *section, const struct nodes *nodes, const struct graph *graph)
+{
+    status s = add_matrix(section, nodes, graph, "spatial_connectivities", false);
+    return s == MONGE_OK ? add_matrix(section, nodes, graph, "spatial_distances", true) : s;
+}

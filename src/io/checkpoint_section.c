@@ -206,15 +206,18 @@ static status get_matrix(struct checkpoint *c, struct section *section, const ch
     return s;
 }
 
+/* layers/NAME or obsp/NAME */
 static status get_layer(struct checkpoint *c, struct section *section, const char *name, const struct result *r)
 {
     int64_t own = section->sites.n_own;
+    bool pairs = !strncmp(r->path, "obsp/", 5);
     struct sparse_rows rows = {.n_rows = own, .start = calloc((size_t)own + 1, sizeof *rows.start)};
     int32_t *key = site_keys(section, malloc(((size_t)own + 1) * sizeof *key));
-    status s = rows.start && key ? checkpoint_get_sparse(c, name, own, key, 0, section->n_genes, rows.start, &rows.column, &rows.value)
+    status s = rows.start && key ? checkpoint_get_sparse(c, name, own, key, 0, pairs ? section->n_spots : section->n_genes, rows.start,
+                                                         &rows.column, &rows.value)
                                  : error_memory(r->path, 12.0 * (double)own);
     if (s == MONGE_OK)
-        s = section_add_layer(section, strchr(r->path, '/') + 1, &rows, r->integer);
+        s = pairs ? section_add_obsp(section, r->path + 5, &rows) : section_add_layer(section, strchr(r->path, '/') + 1, &rows, r->integer);
     sparse_rows_free(&rows);
     free(key);
     return s;

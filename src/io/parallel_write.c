@@ -109,7 +109,7 @@ status parallel_write_rows(const struct parallel_file *file, const struct row_or
 }
 
 /* Drops zeros and unmapped columns, renumbers the others, keeps rows sorted. */
-static void compact(struct sparse_rows *rows, const int32_t *column)
+static void compact(struct sparse_rows *rows, const int32_t *column, bool keep_zeros)
 {
     int64_t n = 0, begin = 0;
     for (int64_t i = 0; i < rows->n_rows; i++) {
@@ -117,7 +117,7 @@ static void compact(struct sparse_rows *rows, const int32_t *column)
         for (int64_t e = begin; e < rows->start[i + 1]; e++) {
             int32_t c = column ? column[rows->column[e]] : rows->column[e];
             float value = rows->value[e];
-            if (c < 0 || value == 0.0f)
+            if (c < 0 || (value == 0.0f && !keep_zeros))
                 continue;
             int64_t at = n++;
             for (; at > row_begin && rows->column[at - 1] > c; at--) { /* rarely moves: raw and var genes stand in one order */
@@ -162,14 +162,14 @@ static status write_offsets(const struct parallel_file *file, const char *name, 
 }
 
 status parallel_write_sparse(const struct parallel_file *file, const struct row_order *order, const char *group,
-                             const struct sparse_rows *own, const int32_t *column, bool integer)
+                             const struct sparse_rows *own, const int32_t *column, bool keep_zeros, bool integer)
 {
     MPI_Comm comm = file->section->comm;
     struct sparse_rows rows;
     status s = row_order_to_file(order, own, &rows);
     if (s != MONGE_OK)
         return s;
-    compact(&rows, column);
+    compact(&rows, column, keep_zeros);
     int64_t n = rows.start[rows.n_rows], before = 0, total = n;
     MPI_Exscan(&n, &before, 1, MPI_INT64_T, MPI_SUM, comm);
     MPI_Allreduce(MPI_IN_PLACE, &total, 1, MPI_INT64_T, MPI_SUM, comm);

@@ -26,9 +26,9 @@ status parallel_write_rows(const struct parallel_file *file, const struct row_or
                            int64_t width, const double *own);
 
 /* Own sites' rows -> data, indices and indptr of a csr_matrix; column maps genes to columns (NULL: the same; -1: dropped).
- * integer: data is int32, and all values are whole numbers. */
+ * Zeros are dropped unless keep_zeros. integer: data is int32, and all values are whole numbers. */
 status parallel_write_sparse(const struct parallel_file *file, const struct row_order *order, const char *group,
-                             const struct sparse_rows *own, const int32_t *column, bool integer);
+                             const struct sparse_rows *own, const int32_t *column, bool keep_zeros, bool integer);
 
 /* The obs index: the section's spot names, or generated ones. */
 status parallel_write_spot_names(const struct parallel_file *file);

@@ -160,10 +160,18 @@ static status map_raw_genes(struct output *out, int rank)
     return s;
 }
 
-/* Entries that will be written: zeros and genes without a column are not. */
-static bool kept(const struct output *out, const struct sparse_rows *rows, int64_t entry)
+/* A matrix of spots x spots: all entries are written, zeros too. */
+static bool is_pairs(const struct result *r)
 {
-    return rows->value[entry] != 0.0f && (!out->column || out->column[rows->column[entry]] >= 0);
+    return begins(r->path, "obsp/");
+}
+
+/* Entries that will be written: of matrices of genes, zeros and genes without a column are not. */
+static bool kept(const struct output *out, const struct result *r, int64_t entry)
+{
+    if (is_pairs(r))
+        return true;
+    return r->sparse.value[entry] != 0.0f && (!out->column || out->column[r->sparse.column[entry]] >= 0);
 }
 
 /* Sizes and types that all ranks must know before rank 0 makes the datasets. */
@@ -175,7 +183,7 @@ static status measure(struct output *out)
         for (int64_t i = 0; r->sparse.start && i < section->sites.n_own; i++)
             if (section->slide.spot[section->sites.first + i] >= 0)
                 for (int64_t e = r->sparse.start[i]; e < r->sparse.start[i + 1]; e++)
-                    out->n_entries[k] += kept(out, &r->sparse, e);
+                    out->n_entries[k] += kept(out, r, e);
         out->stored[k] = r->type;
         if (begins(r->path, "obs/"))
             out->stored[k] = put_stored_type(r->type, r->dims[0], r->number);
@@ -266,7 +274,7 @@ static status make_item(const struct output *out, hid_t file, int k)
     const struct result *r = out->items[k];
     const int64_t dims[2] = {out->section->n_spots, r->dims[1]};
     if (r->sparse.start)
-        return put_sparse(file, out->temporary, r->path, dims[0], out->n_columns, out->n_entries[k], r->integer);
+        return put_sparse(file, out->temporary, r->path, dims[0], is_pairs(r) ? dims[0] : out->n_columns, out->n_entries[k], r->integer);
     if (begins(r->path, "var"))
         return make_var(out, file, r);
     if (!begins(r->path, "obs"))
@@ -430,7 +438,7 @@ static status write_item(const struct output *out, const struct parallel_file *f
 {
     const struct result *r = out->items[k];
     if (r->sparse.start)
-        return parallel_write_sparse(file, order, r->path, &r->sparse, out->column, r->integer);
+        return parallel_write_sparse(file, order, r->path, &r->sparse, is_pairs(r) ? NULL : out->column, is_pairs(r), r->integer);
     char name[2048];
     snprintf(name, sizeof name, r->type == VALUE_CATEGORY ? "%.2000s/codes" : "%.2000s", r->path);
     if (begins(r->path, "obs"))
