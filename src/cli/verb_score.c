@@ -33,7 +33,7 @@ status verb_score(const struct command *command)
     status done = verb_parse(command, &options, NULL, 1, 1, &path);
     if (done != MONGE_OK)
         return done;
-    const struct read_options read = {.holes = HOLES_OMIT, .no_counts = true};
+    const struct read_options read = {.holes = HOLES_OMIT, .all_tissue = true, .no_counts = true};
     struct section section = {0};
     done = section_read(&section, command->comm, path, &read);
     if (done == MONGE_OK) {
