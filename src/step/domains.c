@@ -208,5 +208,10 @@ static status domains_plan(const struct section *section, const void *values)
     return check_options(values);
 }
 
-const struct step step_domains = {
-    .options = &domains_options, .run = domains_run, .plan = domains_plan, .cost = domains_cost, .least_inputs = 1, .most_inputs = 1000};
+const struct step step_domains = {.options = &domains_options,
+                                  .run = domains_run,
+                                  .plan = domains_plan,
+                                  .cost = domains_cost,
+                                  .least_inputs = 1,
+                                  .most_inputs = 1000,
+                                  .all_tissue = true};
