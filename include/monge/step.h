@@ -24,6 +24,6 @@ struct step {
     struct step_cost (*cost)(const struct section_size *size, int n_ranks, const void *options);
 };
 
-extern const struct step step_correct, step_align, step_graph;
+extern const struct step step_correct, step_align, step_graph, step_domains;
 
 #endif

@@ -28,6 +28,7 @@ static const struct verb verbs[] = {
      .created_size = simulate_size},
     {.shared = &options_with_step, .run = verb_step, .step = &step_correct},
     {.shared = &options_with_step, .run = verb_align, .step = &step_align},
+    {.shared = &options_with_step, .run = verb_domains, .step = &step_domains},
     {.shared = &options_with_step, .run = verb_graph, .step = &step_graph},
     {.options = &report_options, .run = verb_conclude, .conclude = report_write},
     {.options = &score_options, .run = verb_score},
