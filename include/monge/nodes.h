@@ -44,7 +44,7 @@ status nodes_graph(struct graph *graph, const struct nodes *nodes, const struct 
 struct graph_places nodes_places(const struct nodes *nodes);
 
 /* Collective. Results "obsp/spatial_connectivities" (1) and "obsp/spatial_distances": row i lists the sources of edges into spot i, self loops
- * left out. */
+ * left out. And their names in uns/spatial_neighbors, where scanpy and squidpy look for them. */
 status nodes_add_graph(struct section *section, const struct nodes *nodes, const struct graph *graph);
 
 #endif

@@ -30,7 +30,7 @@ struct slide_image {
 
 /* A result to be written. `path` names its place in the AnnData file: "layers/corrected", "obs/capture_factor",
  * "var/total_error", "obsm/X_pca", "varm/kernel_weights", "uns/monge/correct/beta". */
-enum value_type { VALUE_REAL, VALUE_INTEGER, VALUE_BOOL, VALUE_TEXT, VALUE_CATEGORY };
+enum value_type { VALUE_REAL, VALUE_INTEGER, VALUE_BOOL, VALUE_TEXT, VALUE_CATEGORY, VALUE_SINGLE /* obsm: written as float32 */ };
 struct result {
     char *path;
     enum value_type type;
@@ -103,6 +103,7 @@ status section_add_obs(struct section *section, const char *name, enum value_typ
 status section_add_obs_category(struct section *section, const char *name, int n_categories, const char *const *categories,
                                 const double *own_codes);
 status section_add_obsm(struct section *section, const char *name, int n_columns, const double *own);
+status section_add_obsm_single(struct section *section, const char *name, int n_columns, const double *own); /* written as float32 */
 /* obsp/NAME, spots x spots: rows of own sites, columns are rows of the input (slide.spot). Takes the rows over. Zeros are entries too. */
 status section_add_obsp(struct section *section, const char *name, struct sparse_rows *rows);
 status section_add_var(struct section *section, const char *name, enum value_type type, const double *all);

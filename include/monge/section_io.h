@@ -10,7 +10,9 @@
 struct read_options {
     const char *layer; /* NULL: X; "raw": raw/X; otherwise layers/<layer> */
     enum holes holes;
-    bool need_spatial; /* refuse an input without positions */
+    bool need_spatial; /* refuse an input without positions or, unless all_tissue, without obs/in_tissue */
+    bool all_tissue;   /* where obs/in_tissue is missing all spots are in tissue */
+    bool no_counts;    /* leave the counts out (all rows empty), whatever they are */
 };
 
 /* path: .h5ad file, outs/ folder, 10x .h5 with spatial/ beside it, or NAME.csv (spots x genes, with header and spot names) with NAME_coor.csv

@@ -15,6 +15,7 @@ struct step {
     const struct option_table *options;
     /* How many inputs it takes as one section, a stack (section.h); 0 stands for 1. */
     int least_inputs, most_inputs;
+    bool all_tissue; /* an input that does not say which spots lie in tissue will do: all of them then */
     /* Collective over section->comm. Adds its results to the section. */
     status (*run)(struct section *section, const void *options);
     /* NULL, or for --dry-run: prints what run would do (grid, memory, time) by printf on rank 0. Collective; changes nothing. */
@@ -23,6 +24,6 @@ struct step {
     struct step_cost (*cost)(const struct section_size *size, int n_ranks, const void *options);
 };
 
-extern const struct step step_correct, step_align;
+extern const struct step step_correct, step_align, step_graph, step_domains;
 
 #endif

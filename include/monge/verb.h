@@ -52,10 +52,13 @@ status verb_parse(const struct command *command, void *values, void *shared_valu
 status verb_step(const struct command *command);     /* any verb with step or create: IN -o OUT, or -o OUT */
 status verb_conclude(const struct command *command); /* any verb with conclude: IN */
 status verb_align(const struct command *command);    /* verb_step, or the table of --compat */
+status verb_domains(const struct command *command);  /* likewise */
+status verb_graph(const struct command *command);    /* verb_step, or a description without output */
 status verb_run(const struct command *command);
 status verb_info(const struct command *command);
 status verb_status(const struct command *command);
 status verb_scaling(const struct command *command);
+status verb_score(const struct command *command);
 status verb_submit(const struct command *command);
 status verb_help(const struct command *command);
 extern const struct option_table options_run, options_info, options_status, options_submit, options_help;

@@ -14,6 +14,7 @@
 #include "monge/pipeline.h"
 #include "monge/report.h"
 #include "monge/scaling.h"
+#include "monge/score.h"
 #include "monge/signals.h"
 #include "monge/simulate.h"
 #include "monge/tempfile.h"
@@ -27,7 +28,10 @@ static const struct verb verbs[] = {
      .created_size = simulate_size},
     {.shared = &options_with_step, .run = verb_step, .step = &step_correct},
     {.shared = &options_with_step, .run = verb_align, .step = &step_align},
+    {.shared = &options_with_step, .run = verb_domains, .step = &step_domains},
+    {.shared = &options_with_step, .run = verb_graph, .step = &step_graph},
     {.options = &report_options, .run = verb_conclude, .conclude = report_write},
+    {.options = &score_options, .run = verb_score},
     {.options = &scaling_options, .run = verb_scaling},
     {.options = &options_info, .shared = &options_with_info, .run = verb_info},
     {.options = &options_run, .shared = &options_with_run, .keys = &options_job, .run = verb_run},

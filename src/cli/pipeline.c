@@ -95,12 +95,22 @@ static void unlock_output(struct file_lock *lock, char *lock_path)
 
 /* ---- the stages ---- */
 
+/* No step asks which spots lie in tissue. */
+static bool all_tissue(const struct pipeline_step *steps, int n_steps)
+{
+    for (int i = 0; i < n_steps; i++)
+        if (steps[i].verb->step && !steps[i].verb->step->all_tissue)
+            return false;
+    return true;
+}
+
 static status begin(MPI_Comm comm, const struct run_options *run, const struct option_texts *inputs, const struct pipeline_step *steps,
                     int n_steps, struct section *section)
 {
     if (!inputs->n)
         return steps[0].verb->create(section, comm, steps[0].values);
-    const struct read_options read = {.layer = run->layer, .holes = (enum holes)run->holes, .need_spatial = true};
+    const struct read_options read = {
+        .layer = run->layer, .holes = (enum holes)run->holes, .need_spatial = true, .all_tissue = all_tissue(steps, n_steps)};
     status done = inputs->n == 1 ? section_read(section, comm, inputs->values[0], &read)
                                  : section_read_stack(section, comm, inputs->n, (const char *const *)inputs->values, &read);
     double bytes, seconds;

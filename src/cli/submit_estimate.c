@@ -18,7 +18,10 @@ static status size_of(struct section_size *size, const struct run_options *optio
         *size = first->verb->created_size(first->values);
         return MONGE_OK;
     }
-    const struct read_options read = {.layer = options->layer, .holes = (enum holes)options->holes, .need_spatial = alone};
+    const struct read_options read = {.layer = options->layer,
+                                      .holes = (enum holes)options->holes,
+                                      .need_spatial = alone,
+                                      .all_tissue = first->verb->step && first->verb->step->all_tissue};
     return section_size_read(size, input, &read);
 }
 

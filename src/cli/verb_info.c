@@ -156,7 +156,7 @@ status verb_info(const struct command *command)
     status done = verb_parse(command, &nothing, &run, 1, 1, &path);
     if (done != MONGE_OK)
         return done;
-    const struct read_options read = {.layer = run.layer, .holes = (enum holes)run.holes, .need_spatial = true};
+    const struct read_options read = {.layer = run.layer, .holes = (enum holes)run.holes, .need_spatial = true, .all_tissue = true};
     struct section section = {0};
     done = section_read(&section, command->comm, path, &read);
     if (done == MONGE_OK) {

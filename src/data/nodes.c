@@ -273,5 +273,11 @@ static status add_matrix(struct section *section, const struct nodes *nodes, con
 status nodes_add_graph(struct section *section, const struct nodes *nodes, const struct graph *graph)
 {
     status s = add_matrix(section, nodes, graph, "spatial_connectivities", false);
-    return s == MONGE_OK ? add_matrix(section, nodes, graph, "spatial_distances", true) : s;
+    if (s == MONGE_OK)
+        s = add_matrix(section, nodes, graph, "spatial_distances", true);
+    if (s == MONGE_OK)
+        s = section_add_uns_text(section, "spatial_neighbors/connectivities_key", "spatial_connectivities");
+    if (s == MONGE_OK)
+        s = section_add_uns_text(section, "spatial_neighbors/distances_key", "spatial_distances");
+    return agree(section->comm, s);
 }

@@ -188,6 +188,12 @@ status section_add_obsm(struct section *section, const char *name, int n_columns
     return add_numbers(section, "obsm/", name, VALUE_REAL, 2, dims, own);
 }
 
+status section_add_obsm_single(struct section *section, const char *name, int n_columns, const double *own)
+{
+    const int64_t dims[2] = {section->sites.n_own, n_columns};
+    return add_numbers(section, "obsm/", name, VALUE_SINGLE, 2, dims, own);
+}
+
 status section_add_var(struct section *section, const char *name, enum value_type type, const double *all)
 {
     return add_numbers(section, "var/", name, type, 1, &section->n_genes, all);

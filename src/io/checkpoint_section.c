@@ -111,7 +111,8 @@ static status add_numbers(struct section *section, const struct result *r, const
     if (!strncmp(r->path, "obs/", 4))
         return section_add_obs(section, name, r->type, number);
     if (!strncmp(r->path, "obsm/", 5))
-        return section_add_obsm(section, name, (int)r->dims[1], number);
+        return r->type == VALUE_SINGLE ? section_add_obsm_single(section, name, (int)r->dims[1], number)
+                                       : section_add_obsm(section, name, (int)r->dims[1], number);
     if (!strncmp(r->path, "var/", 4))
         return section_add_var(section, name, r->type, number);
     if (!strncmp(r->path, "varm/", 5))

@@ -118,6 +118,8 @@ hid_t put_file_type(enum value_type type)
 {
     if (type == VALUE_REAL)
         return H5Tcopy(H5T_IEEE_F64LE);
+    if (type == VALUE_SINGLE)
+        return H5Tcopy(H5T_IEEE_F32LE);
     if (type == VALUE_INTEGER)
         return H5Tcopy(H5T_STD_I64LE);
     if (type == VALUE_CATEGORY)
@@ -143,6 +145,8 @@ void *put_convert(enum value_type type, int64_t n, const double *values)
     for (int64_t i = 0; i < n && converted; i++) {
         if (type == VALUE_REAL)
             ((double *)converted)[i] = values[i];
+        else if (type == VALUE_SINGLE)
+            ((float *)converted)[i] = (float)values[i];
         else if (type == VALUE_INTEGER)
             ((int64_t *)converted)[i] = (int64_t)values[i];
         else if (type == VALUE_CATEGORY)

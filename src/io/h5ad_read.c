@@ -208,7 +208,7 @@ static status read_obs(struct input *input, hid_t file, const struct read_option
         s = read_column(file, input->file, "obs", "in_tissue", input->n_spots, &in_tissue);
     if (s == MONGE_OK && in_tissue)
         s = take_in_tissue(input, in_tissue);
-    if (s == MONGE_OK && !in_tissue && options->need_spatial)
+    if (s == MONGE_OK && !in_tissue && options->need_spatial && !options->all_tissue)
         s = error_set(MONGE_BAD_DATA,
                       "%s: obs/in_tissue is missing; it must say for every spot whether it lies in the tissue (1) or outside (0)",
                       input->file);

@@ -81,6 +81,7 @@ static status write_range(const struct parallel_file *file, const char *name, hi
 static hid_t memory_type(enum value_type type)
 {
     return type == VALUE_REAL       ? H5Tcopy(H5T_NATIVE_DOUBLE)
+           : type == VALUE_SINGLE   ? H5Tcopy(H5T_NATIVE_FLOAT)
            : type == VALUE_INTEGER  ? H5Tcopy(H5T_NATIVE_INT64)
            : type == VALUE_CATEGORY ? H5Tcopy(H5T_NATIVE_INT32)
                                     : put_file_type(type);

@@ -8,6 +8,7 @@
 
 #include "h5_util.h"
 #include "monge/agree.h"
+#include "monge/text.h"
 #include "names.h"
 #include "obs_columns.h"
 
@@ -21,6 +22,18 @@ void section_labels_free(struct section_labels *labels)
 }
 
 /* ---- the column as a result ---- */
+
+/* The columns that there are, for those who asked for another. */
+static status no_such_column(const struct section *section, const char *name, const struct obs_columns *read)
+{
+    struct text list = {0};
+    for (int k = 0; k < read->n_columns; k++)
+        text_add(&list, "%s%s", k ? ", " : "", read->columns[k].name);
+    error_set(MONGE_USAGE, "%s: there is no column obs/%s that could label spots; there are: %.900s", section->source, name,
+              list.chars ? list.chars : "none");
+    text_free(&list);
+    return error_code();
+}
 
 /* On rank 0: the column of that name alone. */
 static status read_column(const struct section *section, const char *name, struct obs_columns *columns)
@@ -45,6 +58,8 @@ static status read_column(const struct section *section, const char *name, struc
                 read.columns[k] = read.columns[--read.n_columns];
             break;
         }
+    if (s == MONGE_OK && columns->n_columns == 0)
+        s = no_such_column(section, name, &read);
     obs_columns_free(&read);
     return s;
 }

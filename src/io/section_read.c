@@ -114,6 +114,16 @@ static status read_share(const struct input *input, const struct matrix *matrix,
     return input_read_rows(input, matrix, comm, first, end, counts);
 }
 
+/* Collective. Rows of this rank's share without entries. */
+static status empty_share(const struct input *input, MPI_Comm comm, struct sparse_rows *counts)
+{
+    int64_t first, end;
+    const struct section shares = {.comm = comm, .n_spots = input->n_spots};
+    section_file_rows(&shares, &first, &end);
+    *counts = (struct sparse_rows){.start = calloc(1, sizeof *counts->start)};
+    return agree(comm, counts->start ? sparse_rows_extend(counts, end - first) : error_memory("rows", sizeof *counts->start));
+}
+
 status section_read(struct section *section, MPI_Comm comm, const char *path, const struct read_options *options)
 {
     int rank;
@@ -127,8 +137,8 @@ status section_read(struct section *section, MPI_Comm comm, const char *path, co
         s = input_share(&input, comm);
     struct sparse_rows counts = {0}, truth = {0};
     if (s == MONGE_OK)
-        s = read_share(&input, &input.matrix, comm, &counts);
-    if (s == MONGE_OK && input.truth.n_rows)
+        s = options->no_counts ? empty_share(&input, comm, &counts) : read_share(&input, &input.matrix, comm, &counts);
+    if (s == MONGE_OK && input.truth.n_rows && !options->no_counts)
         s = read_share(&input, &input.truth, comm, &truth);
     if (s == MONGE_OK)
         s = section_from_input(section, comm, &input, &counts, &truth, options->holes);

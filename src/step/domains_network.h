@@ -40,6 +40,9 @@ struct network_settings {
     int64_t epochs;
     bool early_stop; /* at most so many epochs; otherwise exactly */
     uint64_t seed;
+    /* Gives first values (rows x columns) by the name of a parameter; false: it has none for this one. NULL: all are random. */
+    bool (*give)(void *context, const char *name, int64_t rows, int columns, double *values);
+    void *give_context;
     const char *weights;      /* file of parameters to begin with; NULL: random ones */
     const char *save_weights; /* file to write them to; NULL: none */
     bool wants_gradient;      /* of the loss by the expression, at the last parameters */

@@ -58,6 +58,25 @@ static status begin_model(struct network *network)
     return fault ? fault : stagate_parameters(network);
 }
 
+/* Values that the caller has. Local. */
+static status take_given(struct network *network)
+{
+    const struct network_settings *s = network->settings;
+    status fault = MONGE_OK;
+    for (int k = 0; k < network->set.n && s->give && !fault; k++) {
+        struct matrix *w = &network->set.at[k]->matrix;
+        int64_t n = w->rows * w->columns;
+        double *values = malloc(((size_t)n + 1) * sizeof *values);
+        if (!values)
+            fault = error_memory("parameters of a network", 8.0 * (double)n);
+        else if (s->give(s->give_context, network->set.at[k]->name, w->rows, w->columns, values))
+            for (int64_t i = 0; i < n; i++)
+                w->value[i] = (real)values[i];
+        free(values);
+    }
+    return fault;
+}
+
 static status network_new(struct network *network, const struct network_input *input, const struct network_settings *settings)
 {
     const struct partition *nodes = &input->graph->nodes;
@@ -71,6 +90,8 @@ static status network_new(struct network *network, const struct network_input *i
         fault = tape_new(&network->tape, nodes);
     if (!fault)
         fault = begin_model(network);
+    if (!fault)
+        fault = take_given(network);
     fault = agree(nodes->comm, fault);
     if (!fault && settings->weights)
         fault = parameters_read(&network->set, nodes->comm, settings->weights, model_name(settings));

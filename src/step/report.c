@@ -1,4 +1,4 @@
-/* The report: which page a file gets (report_correct.c, report_align.c), and what all pages share: numbers as text, headings, tiles,
+/* The report: which page a file gets (report_correct.c, report_align.c, report_domains.c), and what all pages share: numbers as text, headings, tiles,
  * warnings, the list of contents. */
 #include "monge/report.h"
 
@@ -21,7 +21,7 @@ static const struct option options[] = {
 #undef AT
 const struct option_table report_options = {
     .verb = "report",
-    .summary = "Draw one self-contained HTML page of a correction: maps, kernel, checks, run time.",
+    .summary = "Draw self-contained HTML pages of what the steps did: maps, fits, scores, checks, run time.",
     .usage = "OUT.h5ad -o report.html [options]",
     .options = options,
     .n_options = sizeof options / sizeof options[0],
@@ -110,6 +110,12 @@ void report_contents(struct text *page, const struct text *panels)
 
 /* ---- the page ---- */
 
+/* The pages that a file may have, each with the record it is drawn from; a file of several steps has several. */
+enum { PAGE_CORRECT, PAGE_ALIGN, PAGE_DOMAINS, PAGES };
+static const struct {
+    const char *record, *name;
+} pages[PAGES] = {{"uns/monge/correct", "correct"}, {"uns/monge/align", "align"}, {"uns/monge/domains", "domains"}};
+
 /* "a/b.h5ad" -> "a/b.report.html", so that several outputs may lie in one folder; or --output (malloc'd) */
 static char *output_path(const char *input, const struct report_options *o)
 {
@@ -121,25 +127,53 @@ static char *output_path(const char *input, const struct report_options *o)
     return text_take(&path);
 }
 
+/* "report.html" -> "report.domains.html" (malloc'd): the further pages of a file. */
+static char *further_path(const char *path, const char *name)
+{
+    size_t length = strlen(path), ending = length > 5 && !strcmp(path + length - 5, ".html") ? 5 : 0;
+    struct text further = {0};
+    text_add(&further, "%.*s.%s.html", (int)(length - ending), path, name);
+    return text_take(&further);
+}
+
+static status write_page(int kind, const char *path, const char *input, const struct report_options *o)
+{
+    const char *slash = strrchr(input, '/'), *title = o->title ? o->title : slash ? slash + 1 : input;
+    struct text page = {0};
+    status done = kind == PAGE_ALIGN     ? report_align(&page, input, title)
+                  : kind == PAGE_DOMAINS ? report_domains(&page, input, title)
+                                         : report_correct(&page, input, title, o);
+    if (done == MONGE_OK)
+        done = html_write(path, &page);
+    if (done == MONGE_OK)
+        log_info("wrote %s (%.1f MB)", path, (double)page.length / 1e6);
+    text_free(&page);
+    return done;
+}
+
 static status write_report(const char *input, const struct report_options *o)
 {
     struct record record;
+    bool has[PAGES], any = false;
     char *path = output_path(input, o);
     status done = path ? record_open(&record, input) : error_code();
     if (done != MONGE_OK) {
         free(path);
         return done;
     }
-    bool align = record_has(&record, "uns/monge/align");
+    for (int k = 0; k < PAGES; k++)
+        any |= has[k] = record_has(&record, pages[k].record);
     record_close(&record);
-    const char *slash = strrchr(input, '/'), *title = o->title ? o->title : slash ? slash + 1 : input;
-    struct text page = {0};
-    done = align ? report_align(&page, input, title) : report_correct(&page, input, title, o);
-    if (done == MONGE_OK)
-        done = html_write(path, &page);
-    if (done == MONGE_OK)
-        log_info("wrote %s (%.1f MB)", path, (double)page.length / 1e6);
-    text_free(&page);
+    has[PAGE_CORRECT] |= !any; /* which says what is missing */
+    bool first = true;
+    for (int k = 0; k < PAGES && done == MONGE_OK; k++) {
+        if (!has[k])
+            continue;
+        char *further = first ? NULL : further_path(path, pages[k].name);
+        done = first ? write_page(k, path, input, o) : further ? write_page(k, further, input, o) : error_code();
+        free(further);
+        first = false;
+    }
     free(path);
     return done;
 }

@@ -9,13 +9,15 @@
 #include "monge/score_correction.h"
 #include "monge/section.h"
 
-#define REPORT_RECORD "uns/monge/correct/"
-#define REPORT_RUN    "uns/monge/run/"
-#define REPORT_ALIGN  "uns/monge/align/"
+#define REPORT_RECORD  "uns/monge/correct/"
+#define REPORT_RUN     "uns/monge/run/"
+#define REPORT_ALIGN   "uns/monge/align/"
+#define REPORT_DOMAINS "uns/monge/domains/"
 
 /* ---- pages: each reads `input` and adds its whole page ---- */
 status report_correct(struct text *page, const char *input, const char *title, const struct report_options *options);
 status report_align(struct text *page, const char *input, const char *title);
+status report_domains(struct text *page, const char *input, const char *title);
 
 /* ---- what all pages share (report.c, report_run.c) ---- */
 /* Text of numbers: short-lived static strings (eight at a time), an en dash for NAN. */
