@@ -122,6 +122,7 @@ static void one_section(void **state)
                     "\"a.uns['monge']['graph']['kind'] == 'radius' and a[a.obs['in_tissue'] == 1].obsp['spatial_distances'].nnz == 84\"");
     /* once more, over the first one's results, by another rule */
     options.graph.kind = GRAPH_LATTICE;
+    options.graph.radius = NAN;
     assert_int_equal(section_read(&section, MPI_COMM_WORLD, path[1], &read_all), MONGE_OK);
     must_run(&section, &options);
     assert_int_equal(section_write(&section, name_path(2, "again.h5ad")), MONGE_OK);
@@ -149,6 +150,7 @@ static void a_stack(void **state)
     section_free(&section);
     check_file(path[2], 2 * TINY_SPOTS, eight_around_and_above);
     options.graph.kind = GRAPH_LATTICE; /* by the cells of each part; from the stack as it was written, too */
+    options.graph.radius = NAN;
     options.graph.between_radius = 0.0;
     for (int back = 0; back < 2; back++) {
         assert_int_equal(back ? section_read(&section, MPI_COMM_WORLD, path[2], &read_all)
