@@ -632,7 +632,9 @@ static status correct_run(struct section *section, const void *values)
     struct correction c = {.section = section, .options = values, .beta_factor = 1.0};
     c.least_total = c.options->min_total;
     c.sample_genes = correct_sample_size(c.options->selection_genes, (double)section->slide.n_sites);
-    status fault = correct_prepare(&c);
+    status fault = correct_check_lengths(c.options);
+    if (!fault)
+        fault = correct_prepare(&c);
     if (!fault)
         log_info(
             "%lld of %lld genes are corrected (>= %g molecules), the others are passed through; grid %d x %d (genes x spots), %s precision",

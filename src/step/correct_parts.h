@@ -165,6 +165,8 @@ status selection_compare(struct selection *selection, const struct correct_setti
                          const struct thinned *halves, const double *e, const double *total);
 void selection_free(struct selection *selection);
 
+/* Local. MONGE_USAGE if lengths are wanted of a kernel that has none. */
+status correct_check_lengths(const struct correct_options *options);
 /* Collective. The last choice: diffusion lengths of the genes (correct_length.c). Cross-checked on the trial's genes; where they win, or the
  * user wants them, every gene's length is found, on all genes of `at` (the calibration window, or the slide) with molecules enough to tell:
  * then selection->choices.lengths, and run->length is set. */
