@@ -44,6 +44,9 @@ extern const char *const graph_kind_names[]; /* radius, knn, lattice, delaunay; 
      .help = "Several sections, in one frame: spots of consecutive sections within it are neighbours too (0: none)."}
 /* clang-format on */
 
+/* MONGE_USAGE: an option that the chosen kind of graph does not use, or --between-radius with one section. */
+status graph_options_check(const struct graph_options *options, int n_parts);
+
 /* What the options say as a rule; no self loops, both ends of an edge at different positions (drop_duplicates), not reversed. */
 struct graph_rule graph_options_rule(const struct graph_options *options);
 

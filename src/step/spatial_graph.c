@@ -165,7 +165,9 @@ static void work_free(struct work *work)
 static status build(struct work *work, const struct section *section, const struct spatial_graph_options *of)
 {
     *work = (struct work){.rule = graph_options_rule(&of->graph)};
-    status s = nodes_new(&work->nodes, section);
+    status s = graph_options_check(&of->graph, section->n_parts);
+    if (s == MONGE_OK)
+        s = nodes_new(&work->nodes, section);
     if (s == MONGE_OK)
         s = nodes_graph(&work->graph, &work->nodes, &work->rule);
     if (s == MONGE_OK)
