@@ -138,7 +138,9 @@ status section_read(struct section *section, MPI_Comm comm, const char *path, co
     struct sparse_rows counts = {0}, truth = {0};
     if (s == MONGE_OK)
         s = options->no_counts ? empty_share(&input, comm, &counts) : read_share(&input, &input.matrix, comm, &counts);
-    if (s == MONGE_OK && input.truth.n_rows && !options->no_counts)
+    if (options->no_counts)
+        input.truth.n_rows = 0;
+    if (s == MONGE_OK && input.truth.n_rows)
         s = read_share(&input, &input.truth, comm, &truth);
     if (s == MONGE_OK)
         s = section_from_input(section, comm, &input, &counts, &truth, options->holes);

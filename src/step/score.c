@@ -15,7 +15,10 @@
 
 #define AT(member) offsetof(struct score_options, member)
 static const struct option options[] = {
-    {.name = "labels", .type = OPTION_TEXTS, .offset = AT(labels), .help = "Columns of obs to score: categories, text, or whole numbers."},
+    {.name = "labels",
+     .type = OPTION_TEXTS,
+     .offset = AT(labels),
+     .help = "Columns of obs to score: categories, text, or whole numbers, of which -1 means none."},
     {.name = "truth",
      .type = OPTION_TEXT,
      .offset = AT(truth),
@@ -61,10 +64,10 @@ const struct option_table score_options = {
 /* Labels of own nodes. */
 struct column {
     const char *title;
-    int n;       /* labels */
-    char **name; /* n; NULL of a baseline */
+    int n;       /* labels that occur */
+    char **name; /* n, within `labels`; NULL of a baseline */
     int32_t *own;
-    struct section_labels labels;
+    struct section_labels labels; /* as they were read */
 };
 
 struct scoring {
@@ -83,6 +86,7 @@ struct scoring {
 static void column_free(struct column *column)
 {
     section_labels_free(&column->labels);
+    free(column->name);
     free(column->own);
     memset(column, 0, sizeof *column);
 }
@@ -111,6 +115,34 @@ static bool has_positions(const struct section *section)
 
 /* ---- columns ---- */
 
+/* Collective. Leaves out labels that no node has, and -1, as which many programs write "none". */
+static status keep_used_labels(const struct scoring *s, struct column *column)
+{
+    const int64_t n = s->nodes.rows.n_own;
+    const int n_labels = column->labels.n;
+    int64_t *count = calloc((size_t)n_labels + 1, sizeof *count);
+    int32_t *renamed = malloc(((size_t)n_labels + 1) * sizeof *renamed);
+    column->name = malloc(((size_t)n_labels + 1) * sizeof *column->name);
+    status done = agree(s->section->comm, count && renamed && column->name ? MONGE_OK : error_memory("labels", 20.0 * n_labels));
+    if (done == MONGE_OK) {
+        for (int64_t i = 0; i < n; i++)
+            if (column->own[i] >= 0)
+                count[column->own[i]]++;
+        MPI_Allreduce(MPI_IN_PLACE, count, n_labels, MPI_INT64_T, MPI_SUM, s->section->comm);
+        for (int c = 0; c < n_labels; c++) {
+            bool kept = count[c] > 0 && strcmp(column->labels.name[c], "-1") != 0;
+            renamed[c] = kept ? column->n : -1;
+            if (kept)
+                column->name[column->n++] = column->labels.name[c];
+        }
+        for (int64_t i = 0; i < n; i++)
+            column->own[i] = column->own[i] < 0 ? -1 : renamed[column->own[i]];
+    }
+    free(count);
+    free(renamed);
+    return done;
+}
+
 /* Collective. A column of obs as labels of own nodes. */
 static status read_column(const struct scoring *s, const char *name, struct column *column)
 {
@@ -118,7 +150,7 @@ static status read_column(const struct scoring *s, const char *name, struct colu
     status done = section_labels_new(&column->labels, s->section, name);
     if (done != MONGE_OK)
         return done;
-    *column = (struct column){.title = name, .n = column->labels.n, .name = column->labels.name, .labels = column->labels};
+    column->title = name;
     double *sites = malloc(((size_t)n_sites + 1) * sizeof *sites), *nodes = malloc(((size_t)n + 1) * sizeof *nodes);
     column->own = malloc(((size_t)n + 1) * sizeof *column->own);
     done = agree(s->section->comm, sites && nodes && column->own ? MONGE_OK : error_memory("labels", 16.0 * (double)n_sites));
@@ -126,19 +158,16 @@ static status read_column(const struct scoring *s, const char *name, struct colu
         sites[i] = column->labels.own[i];
     if (done == MONGE_OK)
         done = nodes_from_sites(&s->nodes, s->section, 1, sites, nodes);
-    int64_t labelled = 0;
-    for (int64_t i = 0; i < n && done == MONGE_OK; i++) {
+    for (int64_t i = 0; i < n && done == MONGE_OK; i++)
         column->own[i] = nodes[i] >= 0.0 ? (int32_t)nodes[i] : -1;
-        labelled += column->own[i] >= 0;
-    }
     free(sites);
     free(nodes);
-    if (done != MONGE_OK)
+    if (done == MONGE_OK)
+        done = keep_used_labels(s, column);
+    if (done != MONGE_OK || column->n > 0)
         return done;
-    MPI_Allreduce(MPI_IN_PLACE, &labelled, 1, MPI_INT64_T, MPI_SUM, s->section->comm);
-    return labelled ? MONGE_OK
-                    : error_set(MONGE_BAD_DATA, "%s: obs/%s labels none of the %lld spots that take part (all values are missing)",
-                                source_of(s), name, (long long)s->nodes.n);
+    return error_set(MONGE_BAD_DATA, "%s: obs/%s labels none of the %lld spots that take part (all values are missing)", source_of(s), name,
+                     (long long)s->nodes.n);
 }
 
 /* Collective. Which part each node lies in: by the column, or by the stack. Nodes without a section make one of their own. */

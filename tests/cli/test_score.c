@@ -11,7 +11,8 @@
 static void make_file(const char *path)
 {
     hid_t file = tiny_h5ad(path);
-    double halves[TINY_SPOTS], columns[TINY_SPOTS], many[TINY_SPOTS], nothing[TINY_SPOTS], batch[TINY_SPOTS], tissue[TINY_SPOTS];
+    double halves[TINY_SPOTS], columns[TINY_SPOTS], many[TINY_SPOTS], nothing[TINY_SPOTS], batch[TINY_SPOTS], noise[TINY_SPOTS],
+        tissue[TINY_SPOTS];
     const char *truth[TINY_SPOTS];
     for (int i = 0; i < TINY_SPOTS; i++) {
         halves[i] = i / TINY_COLS < TINY_ROWS / 2 ? 10 : 20;
@@ -19,6 +20,7 @@ static void make_file(const char *path)
         many[i] = 0.5 * i;
         nothing[i] = NAN;
         batch[i] = i % TINY_COLS < 2;
+        noise[i] = i % 2 ? -1 : 4;
         tissue[i] = 1;
         truth[i] = i == 0 ? "nan" : halves[i] < 15 ? "upper" : "lower";
     }
@@ -29,6 +31,7 @@ static void make_file(const char *path)
         tiny_numbers(file, "obs/many", H5T_NATIVE_DOUBLE, 1, TINY_SPOTS, 1, many);
         tiny_numbers(file, "obs/nothing", H5T_NATIVE_DOUBLE, 1, TINY_SPOTS, 1, nothing);
         tiny_numbers(file, "obs/batch", H5T_NATIVE_INT64, 1, TINY_SPOTS, 1, batch);
+        tiny_numbers(file, "obs/noise", H5T_NATIVE_INT64, 1, TINY_SPOTS, 1, noise);
         tiny_texts(file, "obs/truth", TINY_SPOTS, truth, false);
     }
     tiny_close(file);
@@ -53,7 +56,7 @@ static void tables_hold_what_is_known_by_hand(void **state)
     if (suite_size() > 1)
         return;
     /* the five columns against the halves: 29 spots, table 2 3 3 3 3 / 3 3 3 3 3 */
-    expect("$M score $T/s.h5ad --labels halves,columns --truth truth", 0,
+    expect("$M score $T/s.h5ad --labels halves,columns,noise --truth truth", 0,
            (const char *[]){"30 spots take part",
                             "  halves                              29       2   1.0000   1.0000   1.0000   1.0000   1.0000",
                             "  columns                             29       5",
@@ -68,6 +71,8 @@ static void tables_hold_what_is_known_by_hand(void **state)
     expect("$M score $T/s.h5ad --labels columns --truth halves --section batch", 0,
            (const char *[]){"neighbours lie in one section", "against halves, 0\n", "against halves, 1\n", "in space, 1\n",
                             "  columns                             12       2", "  columns                             18       5", NULL});
+    expect("$M simulate --rows 12 --cols 13 --genes 16 -o $T/simulated.h5ad -q && $M score $T/simulated.h5ad --labels domain", 0,
+           (const char *[]){"  domain ", "[positions alone]", NULL}); /* its layers/truth is left out like its counts */
 }
 
 static void columns_that_cannot_be_scored(void **state)
