@@ -18,6 +18,7 @@ struct graph_options {
     bool symmetric;
     double max_edge;       /* NAN: Delaunay 6 spacings, knn any */
     double between_radius; /* 0: none */
+    char *basis;           /* NULL: spatial */
 };
 
 extern const char *const graph_kind_names[]; /* radius, knn, lattice, delaunay; NULL after the last */
@@ -41,8 +42,13 @@ extern const char *const graph_kind_names[]; /* radius, knn, lattice, delaunay; 
      .help = "With --graph delaunay or knn: longer edges are left out (auto: delaunay 6 times the median nearest distance, knn none)."},    \
     {.name = "between-radius", .type = OPTION_REAL, .offset = offsetof(whole, place.between_radius), .fallback = "0", .min = 0.0,           \
      .max = INFINITY, .unit = "units of obsm/spatial",                                                                                      \
-     .help = "Several sections, in one frame: spots of consecutive sections within it are neighbours too (0: none)."}
+     .help = "Several sections, in one frame: spots of consecutive sections within it are neighbours too (0: none)."},                      \
+    {.name = "basis", .type = OPTION_TEXT, .offset = offsetof(whole, place.basis),                                                          \
+     .help = "Array of obsm whose first two columns are the positions, such as spatial_aligned (unset: spatial)."}
 /* clang-format on */
+
+/* MONGE_USAGE: an option that the chosen kind of graph does not use, or --between-radius with one section. */
+status graph_options_check(const struct graph_options *options, int n_parts);
 
 /* What the options say as a rule; no self loops, both ends of an edge at different positions (drop_duplicates), not reversed. */
 struct graph_rule graph_options_rule(const struct graph_options *options);

@@ -7,7 +7,7 @@
 #include "monge/error.h"
 
 /* matrix [n x n]: both triangles, may be destroyed. values [k], falling; vectors [n x k], row-major: column e belongs to values[e], unit
- * length, its entry of largest absolute value positive. k <= n. Residuals |A v - l v| are below 1e-11 of the largest |eigenvalue|. */
+ * length, its entry of largest absolute value positive. k <= n. Residuals |A v - l v| are below 1e-10 of the largest |eigenvalue|. */
 status leading_eigen(int n, double *matrix, int k, double *values, double *vectors);
 
 #endif

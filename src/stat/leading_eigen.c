@@ -10,8 +10,8 @@
 
 #include "monge/rng.h"
 
-enum { BLOCK = 8, SMALL = 400, MAX_RESTARTS = 100 };
-static const double TOLERANCE = 1e-11;
+enum { BLOCK = 8, SMALL = 400, ROOM = 240, MAX_RESTARTS = 100 };
+static const double TOLERANCE = 1e-10;
 
 void dsyevr_(const char *job, const char *range, const char *triangle, const int *n, double *a, const int *lda, const double *vl,
              const double *vu, const int *il, const int *iu, const double *tolerance, int *m, double *w, double *z, const int *ldz,
@@ -48,6 +48,8 @@ static status lapack_leading(int n, double *matrix, int k, double *values, doubl
     return s;
 }
 
+typedef double lanes __attribute__((vector_size(BLOCK * sizeof(double)))); /* a row of a block */
+
 struct lanczos {
     int n, k, m, most; /* m: columns of the basis with an image; most: room, without the next block */
     const double *matrix;
@@ -56,7 +58,8 @@ struct lanczos {
     double *small;         /* most x most: Rayleigh quotients, then (destroyed) */
     double *ritz_vectors;  /* most x kept */
     double *ritz_values;   /* kept, ascending */
-    double *project;       /* most + BLOCK */
+    double *project;       /* (most + BLOCK) BLOCK */
+    lanes *turned;         /* n: a block by rows */
     uint64_t draws;
 };
 
@@ -67,37 +70,97 @@ static void random_vector(struct lanczos *l, double *v)
         v[i] = rng_uniform(&rng) - .5;
 }
 
-/* Makes column c of the basis orthogonal to those before it and of unit length; one that lies in their span is drawn anew. */
-static void orthonormalise(struct lanczos *l, int c)
+/* Takes what lies in the span of basis columns [first, end) out of the `count` columns that begin with v, twice. */
+static void project_out(struct lanczos *l, int first, int end, int count, double *v)
 {
-    double *v = l->basis + (size_t)c * (size_t)l->n;
-    for (int attempt = 0; attempt < 4; attempt++) {
-        double before = cblas_dnrm2(l->n, v, 1), after = before;
-        for (int pass = 0; pass < 2 && c > 0; pass++) {
-            cblas_dgemv(CblasColMajor, CblasTrans, l->n, c, 1.0, l->basis, l->n, v, 1, 0.0, l->project, 1);
-            cblas_dgemv(CblasColMajor, CblasNoTrans, l->n, c, -1.0, l->basis, l->n, l->project, 1, 1.0, v, 1);
-        }
-        after = cblas_dnrm2(l->n, v, 1);
-        if (after > 1e-12 * before && after > 0.0) {
-            cblas_dscal(l->n, 1.0 / after, v, 1);
-            if (after > 1e-6 * before)
-                return;
-        } else {
-            random_vector(l, v);
-        }
+    const double *span = l->basis + (size_t)first * (size_t)l->n;
+    int width = end - first;
+    for (int pass = 0; pass < 2 && width > 0; pass++) {
+        cblas_dgemm(CblasColMajor, CblasTrans, CblasNoTrans, width, count, l->n, 1.0, span, l->n, v, l->n, 0.0, l->project, width);
+        cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, l->n, count, width, -1.0, span, l->n, l->project, width, 1.0, v, l->n);
     }
 }
 
-/* The image of the next block joins; its own next block is begun with it. */
+/* Column c of the basis, of which projections have left something of length `before`, becomes a unit vector orthogonal to those before it. What is
+ * short by now holds rounding: it is projected again, or drawn anew if nothing else is left. */
+static void finish_column(struct lanczos *l, int c, double before)
+{
+    double *v = l->basis + (size_t)c * (size_t)l->n;
+    for (int attempt = 0; attempt < 4; attempt++) {
+        double left = cblas_dnrm2(l->n, v, 1);
+        bool lost = !(left > 1e-12 * before);
+        if (lost)
+            random_vector(l, v);
+        else
+            cblas_dscal(l->n, 1.0 / left, v, 1);
+        if (!lost && left > 1e-3 * before)
+            return;
+        before = cblas_dnrm2(l->n, v, 1);
+        project_out(l, 0, c, 1, v);
+    }
+}
+
+/* Columns c .. c + BLOCK - 1 of the basis become orthonormal and orthogonal to those before. */
+static void orthonormalise(struct lanczos *l, int c)
+{
+    double *block = l->basis + (size_t)c * (size_t)l->n, before[BLOCK];
+    for (int k = 0; k < BLOCK; k++)
+        before[k] = cblas_dnrm2(l->n, block + (size_t)k * (size_t)l->n, 1);
+    project_out(l, 0, c, BLOCK, block);
+    for (int k = 0; k < BLOCK; k++) {
+        project_out(l, c, c + k, 1, block + (size_t)k * (size_t)l->n);
+        finish_column(l, c + k, before[k]);
+    }
+}
+
+/* ROWS rows of the matrix times the block, whose rows are [n]: the matrix passes once, each value meets all lanes. */
+enum { ROWS = 4 };
+static void multiply_rows(size_t n, const double *matrix, const lanes *block, lanes product[ROWS])
+{
+    const double *row0 = matrix, *row1 = row0 + n, *row2 = row1 + n, *row3 = row2 + n;
+    lanes sum0 = {0.0}, sum1 = {0.0}, sum2 = {0.0}, sum3 = {0.0};
+    for (size_t j = 0; j < n; j++) {
+        sum0 += row0[j] * block[j];
+        sum1 += row1[j] * block[j];
+        sum2 += row2[j] * block[j];
+        sum3 += row3[j] * block[j];
+    }
+    product[0] = sum0;
+    product[1] = sum1;
+    product[2] = sum2;
+    product[3] = sum3;
+}
+
+/* image = matrix x block, both n x BLOCK by columns. dgemm would copy the matrix first, which costs more than the product. */
+static void multiply(struct lanczos *l, const double *block, double *image)
+{
+    int n = l->n;
+    lanes product[ROWS];
+    for (int c = 0; c < BLOCK; c++)
+        for (int j = 0; j < n; j++)
+            l->turned[j][c] = block[(size_t)c * (size_t)n + (size_t)j];
+    int whole = n - n % ROWS;
+    for (int i = 0; i < whole; i += ROWS) {
+        multiply_rows((size_t)n, l->matrix + (size_t)i * (size_t)n, l->turned, product);
+        for (int c = 0; c < BLOCK; c++)
+            for (int r = 0; r < ROWS; r++)
+                image[(size_t)c * (size_t)n + (size_t)(i + r)] = product[r][c];
+    }
+    for (int i = whole; i < n; i++)
+        for (int c = 0; c < BLOCK; c++)
+            image[(size_t)c * (size_t)n + (size_t)i] =
+                cblas_ddot(n, l->matrix + (size_t)i * (size_t)n, 1, block + (size_t)c * (size_t)n, 1);
+}
+
+/* The image of the next block joins; the block after it is begun with it. */
 static void extend(struct lanczos *l)
 {
     size_t n = (size_t)l->n, m = (size_t)l->m;
     double *image = l->image + m * n;
-    cblas_dsymm(CblasColMajor, CblasLeft, CblasLower, l->n, BLOCK, 1.0, l->matrix, l->n, l->basis + m * n, l->n, 0.0, image, l->n);
+    multiply(l, l->basis + m * n, image);
     l->m += BLOCK;
     memcpy(l->basis + (size_t)l->m * n, image, BLOCK * n * sizeof *image);
-    for (int c = 0; c < BLOCK; c++)
-        orthonormalise(l, l->m + c);
+    orthonormalise(l, l->m);
 }
 
 /* Ritz values and vectors of the `keep` largest; true if the k largest have converged. */
@@ -136,11 +199,12 @@ static void lanczos_free(struct lanczos *l)
     free(l->ritz_vectors);
     free(l->ritz_values);
     free(l->project);
+    free(l->turned);
 }
 
 static status lanczos_new(struct lanczos *l, int n, const double *matrix, int k)
 {
-    int most = (2 * k + 160) / BLOCK * BLOCK;
+    int most = (2 * k + ROOM) / BLOCK * BLOCK;
     size_t column = (size_t)n * sizeof(double), width = (size_t)most;
     *l = (struct lanczos){.n = n,
                           .k = k,
@@ -152,8 +216,9 @@ static status lanczos_new(struct lanczos *l, int n, const double *matrix, int k)
                           .small = malloc(width * width * sizeof(double)),
                           .ritz_vectors = malloc(width * width * sizeof(double)),
                           .ritz_values = malloc(width * sizeof(double)),
-                          .project = malloc((width + BLOCK) * sizeof(double))};
-    if (l->basis && l->image && l->spare && l->small && l->ritz_vectors && l->ritz_values && l->project)
+                          .project = malloc((width + BLOCK) * BLOCK * sizeof(double)),
+                          .turned = aligned_alloc(sizeof(lanes), (size_t)n * sizeof(lanes))};
+    if (l->basis && l->image && l->spare && l->small && l->ritz_vectors && l->ritz_values && l->project && l->turned)
         return MONGE_OK;
     return error_memory("eigenvectors", 3.0 * (double)column * most);
 }
@@ -164,10 +229,10 @@ static status lanczos_leading(int n, const double *matrix, int k, double *values
     struct lanczos l;
     status s = lanczos_new(&l, n, matrix, k);
     *converged = false;
-    for (int c = 0; c < BLOCK && s == MONGE_OK; c++) {
+    for (int c = 0; c < BLOCK && s == MONGE_OK; c++)
         random_vector(&l, l.basis + (size_t)c * (size_t)n);
-        orthonormalise(&l, c);
-    }
+    if (s == MONGE_OK)
+        orthonormalise(&l, 0);
     int keep = (k + k / 2 + 2 * BLOCK) / BLOCK * BLOCK;
     for (int restart = 0; restart < MAX_RESTARTS && !*converged && s == MONGE_OK; restart++) {
         while (l.m < l.most)
@@ -187,7 +252,7 @@ status leading_eigen(int n, double *matrix, int k, double *values, double *vecto
     double *column = malloc(((size_t)n * (size_t)k + 1) * sizeof *column), *ascending = malloc(((size_t)k + 1) * sizeof *ascending);
     status s = column && ascending ? MONGE_OK : error_memory("eigenvectors", 8.0 * n * k);
     bool converged = false;
-    if (s == MONGE_OK && n > SMALL && 2 * (2 * k + 160) < n)
+    if (s == MONGE_OK && n > SMALL && 2 * (2 * k + ROOM) < n)
         s = lanczos_leading(n, matrix, k, ascending, column, &converged);
     if (s == MONGE_OK && !converged)
         s = lapack_leading(n, matrix, k, ascending, column);

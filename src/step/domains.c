@@ -14,6 +14,7 @@
 #include "domains_parts.h"
 #include "monge/agree.h"
 #include "monge/log.h"
+#include "monge/spatial_graph.h"
 
 #define OPTION(name, type, member, fallback, min, max, choices, unit, help)                                                                \
     {                                                                                                                                      \
@@ -145,7 +146,7 @@ static status domains_run(struct section *section, const void *values)
     if (fault)
         return fault;
     phase_begin("expression");
-    fault = nodes_new(&d.nodes, section);
+    fault = spatial_graph_nodes(&d.nodes, section, &d.options->graph);
     if (!fault)
         fault = domains_reference(&d);
     if (!fault)

@@ -251,7 +251,7 @@ static void degenerate_rows(void **state)
 static void lanczos_meets_a_known_spectrum(void **state)
 {
     (void)state;
-    enum { SIZE = 700, LEADING = 12, REFLECTIONS = 3 };
+    enum { SIZE = 900, LEADING = 12, REFLECTIONS = 3 };
     double *matrix = calloc(SIZE * SIZE, sizeof *matrix), *copy = malloc(SIZE * SIZE * sizeof *copy), v[SIZE], w[SIZE];
     double values[LEADING], *vectors = malloc(SIZE * LEADING * sizeof *vectors), expected[SIZE], worst = 0.0, orthogonal = 0.0;
     for (int i = 0; i < SIZE; i++)
