@@ -108,6 +108,7 @@ void domains_free(struct domains *d)
     free(d->reference_label);
     free(d->training_label);
     free(d->training_loss);
+    free(d->training_ari);
     free(d->z);
     free(d->loss);
     if (d->has_pruned)

@@ -55,6 +55,7 @@ struct domains {
     int training;            /* under way, counted from 0 */
     int32_t *training_label; /* trainings x own nodes: domains of each training, if there are several */
     double *training_loss;   /* trainings */
+    double *training_ari;    /* trainings: agreement with the reference; NULL: one training, or no reference */
     /* clusters and scores */
     struct section_labels reference; /* own sites */
     int32_t *reference_label;        /* own nodes, NULL: none */

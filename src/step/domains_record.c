@@ -195,6 +195,8 @@ static void record_training(struct recorder *r, const struct domains *d)
     recorder_real(r, "learning_rate", s.learning_rate);
     if (d->options->trainings > 1)
         recorder_array(r, "trainings/loss", d->options->trainings, d->training_loss);
+    if (d->training_ari)
+        recorder_array(r, "trainings/ari", d->options->trainings, d->training_ari);
 }
 
 /* Mean over spots of the probability of their domain. */
