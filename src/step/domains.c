@@ -60,7 +60,9 @@ static const struct option options[] = {
            "stagate: how edges are scored: as published, without bound (gat-leaky), or depending on both ends (gatv2)"),
     OPTION("tie", OPTION_CHOICE, split, "exact", 0, 0, ties, NULL,
            "stagate: weights shared by encoder and decoder take one step (exact), or two, one after the other, as in PyTorch (split)"),
-    OPTION("lambda", OPTION_REAL, lambda, "0.8", 0, 1, NULL, NULL, "nbrmean: weight of the neighbours against the spot itself"),
+    OPTION("lambda", OPTION_REAL, lambda, NULL, 0, 1, NULL, NULL,
+           "nbrmean: weight of the neighbours against the spot itself; unset: 0.2 on hexagonal lattices (Visium: a spot is a neighbourhood "
+           "already), else 0.8"),
     OPTION("components", OPTION_INTEGER, components, "20", 1, 1000, NULL, NULL, "nbrmean: principal components"),
     OPTION("epochs", OPTION_INTEGER, epochs, NULL, 0, 10000000, NULL, NULL,
            "of the training; unset: those of the recipe at most, ending when the loss stays within 1e-4 over 20 epochs"),
@@ -148,6 +150,8 @@ static status domains_run(struct section *section, const void *values)
         return fault;
     phase_begin("expression");
     fault = spatial_graph_nodes(&d.nodes, section, &d.options->graph);
+    if (!fault)
+        fault = domains_places(&d);
     if (!fault)
         fault = domains_reference(&d);
     if (!fault)

@@ -10,7 +10,6 @@
 #include "domains_parts.h"
 #include "monge/agree.h"
 #include "monge/log.h"
-#include "monge/neighbour_features.h"
 #include "monge/smoothed_components.h"
 
 const char *domains_model_name(const struct domains *d)
@@ -124,9 +123,7 @@ static status baselines(struct domains *d, const struct nearest_spots *spots)
     double *values = NULL;
     if (d->options->model != DOMAINS_NBRMEAN) {
         struct neighbour_features features = {0};
-        struct neighbour_features_options with = neighbour_features_options_default();
-        with.lambda = d->options->lambda;
-        with.components = (int)d->options->components;
+        const struct neighbour_features_options with = domains_neighbour_options(d);
         fault = neighbour_features(&features, &d->near, d->nodes.x, d->nodes.y, log, d->n_genes, &with);
         values = features.score;
         features.score = NULL;

@@ -8,6 +8,7 @@
 #include "monge/graph_summary.h"
 #include "monge/label_scores.h"
 #include "monge/labels.h"
+#include "monge/neighbour_features.h"
 #include "monge/nodes.h"
 #include "monge/section_labels.h"
 #include "monge/spatial_scores.h"
@@ -73,11 +74,15 @@ void domains_free(struct domains *domains);
 /* Which genes take part; counts -> values. */
 status domains_expression(struct domains *domains);
 
+/* Places of the alignment, if an earlier step has made one. */
+status domains_places(struct domains *domains);
 /* The graph that the model gathers over, and that of the nearest neighbours. */
 status domains_graph(struct domains *domains);
 /* The graph without edges between pre-clusters of expression. */
 status domains_prune(struct domains *domains);
 
+/* What nbrmean is computed with. */
+struct neighbour_features_options domains_neighbour_options(const struct domains *domains);
 const char *domains_model_name(const struct domains *domains);
 
 /* Trains, or computes, the embedding; several trainings leave their domains too. */

@@ -226,6 +226,7 @@ static status record_all(struct domains *d)
     recorder_integer(&r, "n_domains", d->k);
     recorder_integer(&r, "columns", d->columns);
     recorder_real(&r, "confidence", confidence);
+    recorder_real(&r, "lambda", domains_neighbour_options(d).lambda);
     record_training(&r, d);
     record_summary(&r, d);
     record_choice(&r, d);
