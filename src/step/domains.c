@@ -127,7 +127,7 @@ void domains_free(struct domains *d)
     nodes_free(&d->nodes);
 }
 
-static status check_options(const struct domains_options *o)
+static status check_options(const struct section *section, const struct domains_options *o)
 {
     if (o->k_least > o->k_most)
         return error_set(MONGE_USAGE, "domains: --k-least %lld is above --k-most %lld", (long long)o->k_least, (long long)o->k_most);
@@ -135,7 +135,7 @@ static status check_options(const struct domains_options *o)
     if (o->model == DOMAINS_GATV2 && hidden % o->heads != 0)
         return error_set(MONGE_USAGE, "domains: --hidden %lld cannot be shared by --heads %lld; give a multiple of it", (long long)hidden,
                          (long long)o->heads);
-    return MONGE_OK;
+    return graph_options_check(&o->graph, section->n_parts);
 }
 
 /* ---- the step ---- */
@@ -145,13 +145,11 @@ static status domains_run(struct section *section, const void *values)
     struct domains d = {.section = section, .options = values};
     if (d.options->compat != DOMAINS_COMPAT_NONE)
         return error_set(MONGE_USAGE, "domains: --compat prints a table on the command line; it is no step of a job");
-    status fault = check_options(values);
+    status fault = check_options(section, values);
     if (fault)
         return fault;
     phase_begin("expression");
     fault = spatial_graph_nodes(&d.nodes, section, &d.options->graph);
-    if (!fault)
-        fault = domains_places(&d);
     if (!fault)
         fault = domains_reference(&d);
     if (!fault)
@@ -211,7 +209,7 @@ static status domains_plan(const struct section *section, const void *values)
         printf("  time       about %.0f s on these %d ranks (rough; all epochs)\n", cost.seconds, n_ranks);
         fflush(stdout);
     }
-    return check_options(values);
+    return check_options(section, values);
 }
 
 const struct step step_domains = {.options = &domains_options,

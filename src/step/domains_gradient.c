@@ -64,8 +64,6 @@ status domains_gradient(struct section *section, const struct domains_options *o
     struct network_result result = {0};
     status fault = spatial_graph_nodes(&d.nodes, section, &options->graph);
     if (!fault)
-        fault = domains_places(&d);
-    if (!fault)
         fault = domains_expression(&d);
     if (!fault)
         fault = domains_graph(&d);

@@ -56,34 +56,6 @@ static status nearest_graph(struct domains *d)
     return fault;
 }
 
-/* Sections that an earlier step of the job has aligned stand in one frame. */
-status domains_places(struct domains *d)
-{
-    const struct result *aligned = section_result(d->section, "obsm/spatial_aligned");
-    int64_t n = d->nodes.rows.n_own;
-    if (!aligned || d->nodes.n_parts < 2)
-        return MONGE_OK;
-    double *own = malloc((2 * (size_t)n + 1) * sizeof *own);
-    status fault = agree(d->section->comm, own ? MONGE_OK : error_memory("places", 16.0 * (double)n));
-    if (!fault)
-        fault = nodes_from_sites(&d->nodes, d->section, 2, aligned->number, own);
-    for (int64_t i = 0; i < d->nodes.n && !fault; i++)
-        d->nodes.x[i] = d->nodes.y[i] = 0.0;
-    for (int64_t i = 0; i < n && !fault; i++) {
-        d->nodes.x[d->nodes.rows.first + i] = own[2 * i];
-        d->nodes.y[d->nodes.rows.first + i] = own[2 * i + 1];
-    }
-    free(own);
-    for (int64_t at = 0; at < d->nodes.n && !fault; at += 1 << 27) { /* each value comes from one rank */
-        int64_t rest = d->nodes.n - at;
-        MPI_Allreduce(MPI_IN_PLACE, d->nodes.x + at, (int)(rest < 1 << 27 ? rest : 1 << 27), MPI_DOUBLE, MPI_SUM, d->section->comm);
-        MPI_Allreduce(MPI_IN_PLACE, d->nodes.y + at, (int)(rest < 1 << 27 ? rest : 1 << 27), MPI_DOUBLE, MPI_SUM, d->section->comm);
-    }
-    if (!fault)
-        log_info("domains: places are those of the alignment (obsm/spatial_aligned)");
-    return fault;
-}
-
 status domains_graph(struct domains *d)
 {
     const struct domains_options *o = d->options;

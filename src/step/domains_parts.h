@@ -74,8 +74,6 @@ void domains_free(struct domains *domains);
 /* Which genes take part; counts -> values. */
 status domains_expression(struct domains *domains);
 
-/* Places of the alignment, if an earlier step has made one. */
-status domains_places(struct domains *domains);
 /* The graph that the model gathers over, and that of the nearest neighbours. */
 status domains_graph(struct domains *domains);
 /* The graph without edges between pre-clusters of expression. */
