@@ -111,6 +111,7 @@ void domains_free(struct domains *d)
     free(d->training_label);
     free(d->training_loss);
     free(d->training_ari);
+    free(d->section_ari);
     free(d->z);
     free(d->loss);
     if (d->has_pruned)
@@ -189,8 +190,9 @@ static struct step_cost domains_cost(const struct section_size *size, int n_rank
     domains_network_settings(&d, &s);
     struct network_cost node = network_cost(&s, non_zeros, DEGREE);
     bool trained = d.options->model != DOMAINS_NBRMEAN;
-    double shared = SITE * spots + (trained ? 24.0 * genes * s.hidden * (s.model == NETWORK_GATV2 ? 2.0 : 1.0) : 16.0 * genes * genes);
-    double own = (trained ? node.bytes : 0.0) + 24.0 * non_zeros + 2000.0;
+    double components = 40.0 * genes * genes; /* of the lines beside the model: covariances of genes and their means */
+    double weights = trained ? 24.0 * genes * s.hidden * (s.model == NETWORK_GATV2 ? 2.0 : 1.0) : 0.0;
+    double shared = SITE * spots + fmax(components, weights), own = (trained ? node.bytes : 0.0) + 24.0 * non_zeros + 2000.0;
     double epochs = trained ? (double)s.epochs * (double)d.options->trainings : 0.0;
     return (struct step_cost){shared + own * spots / n_ranks,
                               (node.flop / RATE * epochs + CLUSTER_SECONDS * (double)d.options->seeds) * spots / n_ranks};

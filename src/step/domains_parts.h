@@ -62,6 +62,8 @@ struct domains {
     int32_t *reference_label;        /* own nodes, NULL: none */
     int k;
     struct cluster_choice choice; /* choice.n 0: K was given */
+    double *section_ari;          /* nodes.n_parts: agreement with the reference in each section; NULL: a single section, or no reference */
+    double mixing;                /* how far domains are shared by sections: 0 each its own, 1 all alike; NAN: a single section */
     int n_maps;
     struct domain_map
         map[DOMAIN_MAPS]; /* 0: the domains; then refined, nbrmean, the trivial line, that without space, the reference: those there are */
