@@ -139,44 +139,6 @@ static status check_options(const struct section *section, const struct domains_
     return graph_options_check(&o->graph, section->n_parts);
 }
 
-/* ---- the step ---- */
-
-static status domains_run(struct section *section, const void *values)
-{
-    struct domains d = {.section = section, .options = values};
-    if (d.options->compat != DOMAINS_COMPAT_NONE)
-        return error_set(MONGE_USAGE, "domains: --compat prints a table on the command line; it is no step of a job");
-    status fault = check_options(section, values);
-    if (fault)
-        return fault;
-    phase_begin("expression");
-    fault = spatial_graph_nodes(&d.nodes, section, &d.options->graph);
-    if (!fault)
-        fault = domains_reference(&d);
-    if (!fault)
-        fault = domains_expression(&d);
-    sparse_rows_free(&d.counts);
-    phase_begin("graph");
-    if (!fault)
-        fault = domains_graph(&d);
-    if (!fault)
-        fault = domains_prune(&d);
-    phase_begin("embedding");
-    if (!fault)
-        fault = domains_embed(&d);
-    phase_begin("domains");
-    if (!fault)
-        fault = domains_maps(&d);
-    if (!fault)
-        domains_tell(&d);
-    phase_begin("record");
-    if (!fault)
-        fault = domains_record(&d);
-    phase_begin(NULL);
-    domains_free(&d);
-    return fault;
-}
-
 /* ---- estimates ---- */
 
 /* Rates as measured (docs/nn.md); a node has about 7 neighbours, and variable genes have their share of the entries. */
@@ -212,6 +174,49 @@ static status domains_plan(const struct section *section, const void *values)
         fflush(stdout);
     }
     return check_options(section, values);
+}
+
+/* ---- the step ---- */
+
+static status domains_run(struct section *section, const void *values)
+{
+    struct domains d = {.section = section, .options = values};
+    if (d.options->compat != DOMAINS_COMPAT_NONE)
+        return error_set(MONGE_USAGE, "domains: --compat prints a table on the command line; it is no step of a job");
+    status fault = check_options(section, values);
+    if (fault)
+        return fault;
+    int n_ranks;
+    MPI_Comm_size(section->comm, &n_ranks);
+    const struct section_size size = section_size(section);
+    const struct step_cost cost = domains_cost(&size, n_ranks, values);
+    log_info("domains: about %.0f MB on each rank, %.0f s", cost.bytes / 1e6, cost.seconds);
+    phase_begin("expression");
+    fault = spatial_graph_nodes(&d.nodes, section, &d.options->graph);
+    if (!fault)
+        fault = domains_reference(&d);
+    if (!fault)
+        fault = domains_expression(&d);
+    sparse_rows_free(&d.counts);
+    phase_begin("graph");
+    if (!fault)
+        fault = domains_graph(&d);
+    if (!fault)
+        fault = domains_prune(&d);
+    phase_begin("embedding");
+    if (!fault)
+        fault = domains_embed(&d);
+    phase_begin("clusters");
+    if (!fault)
+        fault = domains_maps(&d);
+    if (!fault)
+        domains_tell(&d);
+    phase_begin("record");
+    if (!fault)
+        fault = domains_record(&d);
+    phase_begin(NULL);
+    domains_free(&d);
+    return fault;
 }
 
 const struct step step_domains = {.options = &domains_options,

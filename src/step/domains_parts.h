@@ -94,6 +94,8 @@ void domains_network_input(const struct domains *domains, struct network_input *
 struct network_hooks domains_hooks(struct domains *domains);
 /* Takes up trainings that were finished before the run was stopped: domains->training is their number. */
 status domains_take_up(struct domains *domains);
+/* domains->training of them are finished. MONGE_TRY_AGAIN: the run has to stop. */
+status domains_training_done(struct domains *domains);
 
 /* Reads the labels of reference, if any; chooses K, if not given. */
 status domains_reference(struct domains *domains);
