@@ -104,7 +104,7 @@ static void stacks_and_jobs(void **state)
     child_must("$M simulate --rows 20 --cols 22 --genes 60 --null --seed 7 -o $T/b.h5ad -q");
     child_must("mpirun -n 2 $M domains $T/a.h5ad $T/b.h5ad -o $T/ab.h5ad --n-domains 3 " SMALL
                "--epochs 12 -q && $M report $T/ab.h5ad -o $T/ab.html && grep -q "
-               "'<figcaption>b' $T/ab.html");
+               "'<h4>b' $T/ab.html");
     child_must("printf 'input: %s/b.h5ad\\noutput: %s/job.h5ad\\nsteps:\\n- correct: {rank: 4, steps: 20}\\n- domains: {counts: corrected, "
                "n_domains: 3, "
                "hidden: 16, latent: 8, epochs: 10, seeds: 2}\\n- report\\n' $T $T > $T/job.yaml && $M run $T/job.yaml -q && test -e "

@@ -162,7 +162,7 @@ static void same_on_any_ranks(void **state)
         struct section section[2];
         for (int k = 0; k < 2; k++) {
             struct domains_options o = OPTIONS("hidden", "16", "latent", "8", "epochs", "4", "starts", "2", "seeds", "2",
-                                               "reference-labels", "truth", "neighbours", "6");
+                                               "reference-labels", "truth", "refine", "6");
             for (const char *const *name = settings[s]; *name; name += 2)
                 assert_int_equal(options_set(&domains_options, &o, name[0], name[1], name[0]), MONGE_OK);
             domain_grid_open(&section[k], k ? MPI_COMM_SELF : MPI_COMM_WORLD, HARD);
