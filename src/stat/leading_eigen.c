@@ -70,43 +70,46 @@ static void random_vector(struct lanczos *l, double *v)
         v[i] = rng_uniform(&rng) - .5;
 }
 
-/* Takes what lies in the span of the first c columns of the basis out of the `count` columns that begin with v, twice. */
-static void project_out(struct lanczos *l, int c, int count, double *v)
+/* Takes what lies in the span of basis columns [first, end) out of the `count` columns that begin with v, twice. */
+static void project_out(struct lanczos *l, int first, int end, int count, double *v)
 {
-    for (int pass = 0; pass < 2 && c > 0; pass++) {
-        cblas_dgemm(CblasColMajor, CblasTrans, CblasNoTrans, c, count, l->n, 1.0, l->basis, l->n, v, l->n, 0.0, l->project, c);
-        cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, l->n, count, c, -1.0, l->basis, l->n, l->project, c, 1.0, v, l->n);
+    const double *span = l->basis + (size_t)first * (size_t)l->n;
+    int width = end - first;
+    for (int pass = 0; pass < 2 && width > 0; pass++) {
+        cblas_dgemm(CblasColMajor, CblasTrans, CblasNoTrans, width, count, l->n, 1.0, span, l->n, v, l->n, 0.0, l->project, width);
+        cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, l->n, count, width, -1.0, span, l->n, l->project, width, 1.0, v, l->n);
     }
 }
 
-/* Columns c .. c + BLOCK - 1 of the basis become orthonormal and orthogonal to those before. A column that lies in the span of the others is drawn
- * anew. */
+/* Column c of the basis, of which projections have left something of length `before`, becomes a unit vector orthogonal to those before it. What is
+ * short by now holds rounding: it is projected again, or drawn anew if nothing else is left. */
+static void finish_column(struct lanczos *l, int c, double before)
+{
+    double *v = l->basis + (size_t)c * (size_t)l->n;
+    for (int attempt = 0; attempt < 4; attempt++) {
+        double left = cblas_dnrm2(l->n, v, 1);
+        bool lost = !(left > 1e-12 * before);
+        if (lost)
+            random_vector(l, v);
+        else
+            cblas_dscal(l->n, 1.0 / left, v, 1);
+        if (!lost && left > 1e-3 * before)
+            return;
+        before = cblas_dnrm2(l->n, v, 1);
+        project_out(l, 0, c, 1, v);
+    }
+}
+
+/* Columns c .. c + BLOCK - 1 of the basis become orthonormal and orthogonal to those before. */
 static void orthonormalise(struct lanczos *l, int c)
 {
     double *block = l->basis + (size_t)c * (size_t)l->n, before[BLOCK];
     for (int k = 0; k < BLOCK; k++)
         before[k] = cblas_dnrm2(l->n, block + (size_t)k * (size_t)l->n, 1);
-    project_out(l, c, BLOCK, block);
+    project_out(l, 0, c, BLOCK, block);
     for (int k = 0; k < BLOCK; k++) {
-        double *v = block + (size_t)k * (size_t)l->n, whole = before[k], left;
-        const double *others = k > 0 ? block : l->basis; /* only the block itself, as long as a column has not lost too much */
-        for (int attempt = 0; attempt < 4; attempt++) {
-            if (attempt > 0)
-                project_out(l, c + k, 1, v);
-            for (int pass = 0; pass < 2 && k > 0 && attempt == 0; pass++) {
-                cblas_dgemv(CblasColMajor, CblasTrans, l->n, k, 1.0, others, l->n, v, 1, 0.0, l->project, 1);
-                cblas_dgemv(CblasColMajor, CblasNoTrans, l->n, k, -1.0, others, l->n, l->project, 1, 1.0, v, 1);
-            }
-            left = cblas_dnrm2(l->n, v, 1);
-            bool lost = !(left > 1e-12 * whole);
-            if (lost)
-                random_vector(l, v);
-            else
-                cblas_dscal(l->n, 1.0 / left, v, 1);
-            if (!lost && left > 1e-3 * whole)
-                break;
-            whole = lost ? cblas_dnrm2(l->n, v, 1) : 1.0;
-        }
+        project_out(l, c, c + k, 1, block + (size_t)k * (size_t)l->n);
+        finish_column(l, c + k, before[k]);
     }
 }
 

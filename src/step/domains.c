@@ -14,6 +14,7 @@
 #include "domains_parts.h"
 #include "monge/agree.h"
 #include "monge/log.h"
+#include "monge/spatial_graph.h"
 
 #define OPTION(name, type, member, fallback, min, max, choices, unit, help)                                                                \
     {                                                                                                                                      \
@@ -59,7 +60,9 @@ static const struct option options[] = {
            "stagate: how edges are scored: as published, without bound (gat-leaky), or depending on both ends (gatv2)"),
     OPTION("tie", OPTION_CHOICE, split, "exact", 0, 0, ties, NULL,
            "stagate: weights shared by encoder and decoder take one step (exact), or two, one after the other, as in PyTorch (split)"),
-    OPTION("lambda", OPTION_REAL, lambda, "0.8", 0, 1, NULL, NULL, "nbrmean: weight of the neighbours against the spot itself"),
+    OPTION("lambda", OPTION_REAL, lambda, NULL, 0, 1, NULL, NULL,
+           "nbrmean: weight of the neighbours against the spot itself; unset: 0.2 on hexagonal lattices (Visium: a spot is a neighbourhood "
+           "already), else 0.8"),
     OPTION("components", OPTION_INTEGER, components, "20", 1, 1000, NULL, NULL, "nbrmean: principal components"),
     OPTION("epochs", OPTION_INTEGER, epochs, NULL, 0, 10000000, NULL, NULL,
            "of the training; unset: those of the recipe at most, ending when the loss stays within 1e-4 over 20 epochs"),
@@ -107,6 +110,7 @@ void domains_free(struct domains *d)
     free(d->reference_label);
     free(d->training_label);
     free(d->training_loss);
+    free(d->training_ari);
     free(d->z);
     free(d->loss);
     if (d->has_pruned)
@@ -123,7 +127,7 @@ void domains_free(struct domains *d)
     nodes_free(&d->nodes);
 }
 
-static status check_options(const struct domains_options *o)
+static status check_options(const struct section *section, const struct domains_options *o)
 {
     if (o->k_least > o->k_most)
         return error_set(MONGE_USAGE, "domains: --k-least %lld is above --k-most %lld", (long long)o->k_least, (long long)o->k_most);
@@ -131,7 +135,7 @@ static status check_options(const struct domains_options *o)
     if (o->model == DOMAINS_GATV2 && hidden % o->heads != 0)
         return error_set(MONGE_USAGE, "domains: --hidden %lld cannot be shared by --heads %lld; give a multiple of it", (long long)hidden,
                          (long long)o->heads);
-    return MONGE_OK;
+    return graph_options_check(&o->graph, section->n_parts);
 }
 
 /* ---- the step ---- */
@@ -141,11 +145,11 @@ static status domains_run(struct section *section, const void *values)
     struct domains d = {.section = section, .options = values};
     if (d.options->compat != DOMAINS_COMPAT_NONE)
         return error_set(MONGE_USAGE, "domains: --compat prints a table on the command line; it is no step of a job");
-    status fault = check_options(values);
+    status fault = check_options(section, values);
     if (fault)
         return fault;
     phase_begin("expression");
-    fault = nodes_new(&d.nodes, section);
+    fault = spatial_graph_nodes(&d.nodes, section, &d.options->graph);
     if (!fault)
         fault = domains_reference(&d);
     if (!fault)
@@ -205,7 +209,7 @@ static status domains_plan(const struct section *section, const void *values)
         printf("  time       about %.0f s on these %d ranks (rough; all epochs)\n", cost.seconds, n_ranks);
         fflush(stdout);
     }
-    return check_options(values);
+    return check_options(section, values);
 }
 
 const struct step step_domains = {.options = &domains_options,

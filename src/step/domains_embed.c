@@ -6,7 +6,6 @@
 #include "domains_parts.h"
 #include "monge/agree.h"
 #include "monge/log.h"
-#include "monge/neighbour_features.h"
 
 /* What the two releases of STAGATE do (domains.md, section 2.3); model A is trained with Adam alone (section 1). */
 void domains_network_settings(const struct domains *d, struct network_settings *s)
@@ -117,12 +116,22 @@ static status train_all(struct domains *d)
 
 /* ---- features of neighbourhoods ---- */
 
+/* BANKSY's authors: 0.8 for domains of cells, 0.2 on Visium. */
+struct neighbour_features_options domains_neighbour_options(const struct domains *d)
+{
+    struct neighbour_features_options with = neighbour_features_options_default();
+    bool hexagonal = true;
+    for (int p = 0; p < d->nodes.n_parts; p++)
+        hexagonal = hexagonal && d->nodes.lattice[p] == LATTICE_HEX;
+    with.lambda = !isnan(d->options->lambda) ? d->options->lambda : hexagonal ? 0.2 : 0.8;
+    with.components = (int)d->options->components;
+    return with;
+}
+
 static status neighbourhoods(struct domains *d)
 {
     struct neighbour_features features = {0};
-    struct neighbour_features_options with = neighbour_features_options_default();
-    with.lambda = d->options->lambda;
-    with.components = (int)d->options->components;
+    const struct neighbour_features_options with = domains_neighbour_options(d);
     const struct sparse_rows *log = d->log.start ? &d->log : &d->values;
     status fault = neighbour_features(&features, &d->near, d->nodes.x, d->nodes.y, log, d->n_genes, &with);
     if (!fault) {

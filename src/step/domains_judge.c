@@ -10,7 +10,6 @@
 #include "domains_parts.h"
 #include "monge/agree.h"
 #include "monge/log.h"
-#include "monge/neighbour_features.h"
 #include "monge/smoothed_components.h"
 
 const char *domains_model_name(const struct domains *d)
@@ -124,9 +123,7 @@ static status baselines(struct domains *d, const struct nearest_spots *spots)
     double *values = NULL;
     if (d->options->model != DOMAINS_NBRMEAN) {
         struct neighbour_features features = {0};
-        struct neighbour_features_options with = neighbour_features_options_default();
-        with.lambda = d->options->lambda;
-        with.components = (int)d->options->components;
+        const struct neighbour_features_options with = domains_neighbour_options(d);
         fault = neighbour_features(&features, &d->near, d->nodes.x, d->nodes.y, log, d->n_genes, &with);
         values = features.score;
         features.score = NULL;
@@ -165,7 +162,19 @@ static status trainings_stability(struct domains *d)
 {
     if (d->options->trainings < 2 || d->options->model == DOMAINS_NBRMEAN)
         return MONGE_OK;
-    return seed_stability(&d->nodes.rows, (int)d->options->trainings, d->k, d->training_label, &d->map[0].stability);
+    int trainings = (int)d->options->trainings;
+    int64_t n = d->nodes.rows.n_own;
+    status fault = seed_stability(&d->nodes.rows, trainings, d->k, d->training_label, &d->map[0].stability);
+    if (fault || !d->reference_label)
+        return fault;
+    d->training_ari = malloc((size_t)trainings * sizeof *d->training_ari);
+    fault = agree(d->section->comm, d->training_ari ? MONGE_OK : error_memory("scores", 8.0 * trainings));
+    for (int t = 0; t < trainings && !fault; t++) {
+        struct label_agreement agreement;
+        fault = label_agreement(d->section->comm, n, d->reference_label, d->reference.n, d->training_label + t * n, d->k, &agreement);
+        d->training_ari[t] = agreement.ari;
+    }
+    return fault;
 }
 
 status domains_maps(struct domains *d)
@@ -204,6 +213,28 @@ static const char *shown(double value, char text[16])
     return text;
 }
 
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void tell_trainings(const struct domains *d)
+{
+    int n = (int)d->options->trainings;
+    double *sorted = malloc((size_t)n * sizeof *sorted);
+    if (!sorted)
+        return;
+    memcpy(sorted, d->training_ari, (size_t)n * sizeof *sorted);
+    qsort(sorted, (size_t)n, sizeof *sorted, compare);
+    printf("%d trainings: ARI median %.4f, mean", n, 0.5 * (sorted[(n - 1) / 2] + sorted[n / 2]));
+    double sum = 0.0;
+    for (int t = 0; t < n; t++)
+        sum += sorted[t];
+    printf(" %.4f, %.4f to %.4f\n", sum / n, sorted[0], sorted[n - 1]);
+    free(sorted);
+}
+
 void domains_tell(const struct domains *d)
 {
     int rank;
@@ -229,5 +260,7 @@ void domains_tell(const struct domains *d)
             printf(" %8s", shown(figure[f], text));
         printf("\n");
     }
+    if (d->training_ari)
+        tell_trainings(d);
     fflush(stdout);
 }

@@ -8,6 +8,7 @@
 #include "monge/graph_summary.h"
 #include "monge/label_scores.h"
 #include "monge/labels.h"
+#include "monge/neighbour_features.h"
 #include "monge/nodes.h"
 #include "monge/section_labels.h"
 #include "monge/spatial_scores.h"
@@ -55,6 +56,7 @@ struct domains {
     int training;            /* under way, counted from 0 */
     int32_t *training_label; /* trainings x own nodes: domains of each training, if there are several */
     double *training_loss;   /* trainings */
+    double *training_ari;    /* trainings: agreement with the reference; NULL: one training, or no reference */
     /* clusters and scores */
     struct section_labels reference; /* own sites */
     int32_t *reference_label;        /* own nodes, NULL: none */
@@ -77,6 +79,8 @@ status domains_graph(struct domains *domains);
 /* The graph without edges between pre-clusters of expression. */
 status domains_prune(struct domains *domains);
 
+/* What nbrmean is computed with. */
+struct neighbour_features_options domains_neighbour_options(const struct domains *domains);
 const char *domains_model_name(const struct domains *domains);
 
 /* Trains, or computes, the embedding; several trainings leave their domains too. */

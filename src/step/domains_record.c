@@ -195,6 +195,8 @@ static void record_training(struct recorder *r, const struct domains *d)
     recorder_real(r, "learning_rate", s.learning_rate);
     if (d->options->trainings > 1)
         recorder_array(r, "trainings/loss", d->options->trainings, d->training_loss);
+    if (d->training_ari)
+        recorder_array(r, "trainings/ari", d->options->trainings, d->training_ari);
 }
 
 /* Mean over spots of the probability of their domain. */
@@ -224,6 +226,7 @@ static status record_all(struct domains *d)
     recorder_integer(&r, "n_domains", d->k);
     recorder_integer(&r, "columns", d->columns);
     recorder_real(&r, "confidence", confidence);
+    recorder_real(&r, "lambda", domains_neighbour_options(d).lambda);
     record_training(&r, d);
     record_summary(&r, d);
     record_choice(&r, d);

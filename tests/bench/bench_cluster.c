@@ -75,7 +75,7 @@ static double factorise(const double *covariance, double *lower)
 /* Squared length of lower^-1 (x - mean). */
 static double squared_length(const double *x, const double *mean, const double *lower)
 {
-    double y[COLUMNS], square = 0.0;
+    double y[COLUMNS] = {0}, square = 0.0;
     for (int a = 0; a < COLUMNS; a++) {
         double sum = x[a] - mean[a];
         for (int b = 0; b < a; b++)
@@ -179,7 +179,7 @@ static void bench_fits(const struct partition *rows, const double *value)
     kmeans_free(&clusters);
     began = machine_seconds();
     must(mixture_fit(&mixture, rows, COLUMNS, value, &fit));
-    bench_row("mixture tied, 10 starts to the end", machine_seconds() - began, "s", NAN, NULL, NULL, 0.0);
+    bench_row("mixture tied, 20 starts to the end", machine_seconds() - began, "s", NAN, NULL, NULL, 0.0);
     mixture_free(&mixture);
 }
 
