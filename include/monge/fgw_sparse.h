@@ -8,7 +8,8 @@
  * KL-proximal steps T <- Sinkhorn(T exp(-grad F / eps)) (Xu et al. 2019) with distances in low rank (landmark_distance.h), so that the
  * geometry costs one rank x rank matrix per step (Scetbon et al. 2022 for the factorisation). At full resolution the plan is rounded to
  * exact marginals by augmenting paths on the allowed pairs and, below `polish_below` spots, polished by conditional gradient steps with an
- * exact linear solver. The Frank-Wolfe gap over the candidates certifies the result.
+ * exact linear solver. The Frank-Wolfe gap over the candidates certifies the result; then the pairs within twice the radius are priced with
+ * its potentials, and rows that would send mass there for less grow until none does.
  *
  * Memory per rank: about 70 bytes per candidate pair of its rows (45 per spot at radius 4 on a hexagonal lattice), 8 x rank bytes per own
  * spot, and 100 bytes per spot of both slices for what every rank holds; rank 0 gathers 20 bytes per candidate pair to polish or round.
@@ -39,7 +40,8 @@ struct fgw_level {
 /* Collective over problem->comm, before each level (and again when candidates change): pool counts, fetch remote columns. */
 typedef status (*fgw_level_begin)(void *context, const struct fgw_level *level);
 
-/* Local. out[k] = M(row, columns[k]) for one own row of the current level (global row number); columns ascending. */
+/* Local. out[k] = M(row, columns[k]) for one own row of the current level (global row number); columns ascending. Values that are never
+ * below 0 save time: then most pairs far away need not be asked for. */
 typedef status (*fgw_dissimilarity)(void *context, int64_t row, int64_t count, const int64_t *columns, double *out);
 
 /* Borrowed; x, y, p, q the same on all ranks. */
@@ -75,6 +77,7 @@ struct fgw_scalable_options {
     int64_t polish_below; /* 30000 spots: beyond, linear problems take minutes */
     int polish_steps;     /* 30 at most */
     double polish_tol;    /* 1e-6: they end when the gap is below polish_tol |F| */
+    double wider_tol;     /* 1e-5: after them candidates grow while a ring of twice their radius promises more than wider_tol |F| */
 };
 struct fgw_scalable_options fgw_scalable_options_default(void);
 
@@ -106,6 +109,9 @@ struct fgw_scalable_result {
     double objective_low_rank; /* F with the distances in low rank: what the steps minimise */
     double gap_share;          /* gap / |F| */
     bool gap_exact;            /* by exact linear programming; else an upper bound from the potentials */
+    double wider_gap;          /* upper bound of the gap over all pairs within twice the radius of each row */
+    bool wider_clean;          /* it exceeds value.gap by at most wider_tol |F|: candidates farther out would not help */
+    int widened;               /* how often candidates grew after a polish because it did not */
     int n_starts;
     struct fgw_start *starts; /* n_starts */
     int n_trace;

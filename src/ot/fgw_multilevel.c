@@ -26,7 +26,8 @@ struct fgw_scalable_options fgw_scalable_options_default(void)
                                          .polish = FGW_POLISH_AUTO,
                                          .polish_below = 30000,
                                          .polish_steps = 30,
-                                         .polish_tol = 1e-6};
+                                         .polish_tol = 1e-6,
+                                         .wider_tol = 1e-5};
 }
 
 void fgw_scalable_result_free(struct fgw_scalable_result *r)
@@ -78,7 +79,7 @@ static status check_problem(const struct fgw_scalable_problem *p, const struct f
         return error_set(MONGE_USAGE, "alignment: alpha below 1 needs dissimilarities");
     bool sane = o->rank >= 1 && o->landmarks >= 1 && o->radius > 0.0 && o->radius_most >= o->radius && !(o->eps <= 0.0) &&
                 o->inner_tol > 0.0 && o->inner_most >= 1 && o->steps >= 1 && o->level_steps >= 1 && o->tol >= 0.0 && o->coarse_spots >= 1 &&
-                o->rotations >= 1 && o->keep >= 1 && o->polish_steps >= 0;
+                o->rotations >= 1 && o->keep >= 1 && o->polish_steps >= 0 && o->wider_tol >= 0.0;
     return sane ? MONGE_OK : error_set(MONGE_USAGE, "alignment: an option of the scalable solver is out of range");
 }
 
@@ -285,25 +286,33 @@ static status pass_level(const struct multilevel *m, int number, int *kept, stru
     return s;
 }
 
-/* Full resolution: steps, rounding, polish or bound of the gap. Collective. */
-static status finish_run(struct level_run *run, const struct stage *above, double *gap, double *seconds)
+static status polish(struct level_run *run, double *gap)
 {
-    const struct multilevel *m = run->solve;
+    const struct fgw_scalable_options *o = run->solve->options;
     struct gathered gathered = {0};
-    int taken;
-    status s = level_run_solve(run, above);
-    double began = MPI_Wtime();
-    if (s != MONGE_OK)
-        return s;
-    run->trace[run->n_trace++] = run->level.objective;
-    if (!m->polished)
-        return sparse_level_gap_bound(&run->level, gap);
-    s = gathered_new(&gathered, &run->level);
+    int taken = 0;
+    status s = gathered_new(&gathered, &run->level);
     if (s == MONGE_OK)
-        s = sparse_level_polish(&run->level, &gathered, m->options->polish_steps, m->options->polish_tol, run->trace + run->n_trace, &taken,
+        s = sparse_level_polish(&run->level, &gathered, o->polish_steps, o->polish_tol, &run->simplex, run->trace + run->n_trace, &taken,
                                 gap);
     gathered_free(&gathered);
-    run->n_trace += s == MONGE_OK ? taken : 0;
+    run->n_trace += taken;
+    return s;
+}
+
+/* Full resolution: steps, rounding, then polish or bound of the gap until a wider ring promises nothing. Collective. */
+static status finish_run(struct level_run *run, const struct stage *above, double *gap, double *seconds)
+{
+    bool grown = true;
+    status s = level_run_solve(run, above);
+    double began = MPI_Wtime();
+    if (s == MONGE_OK)
+        run->trace[run->n_trace++] = run->level.objective;
+    while (s == MONGE_OK && grown) {
+        s = run->solve->polished ? polish(run, gap) : sparse_level_gap_bound(&run->level, gap);
+        if (s == MONGE_OK)
+            s = level_run_widen(run, &grown);
+    }
     *seconds = MPI_Wtime() - began;
     return s;
 }
@@ -348,17 +357,6 @@ static status take_rows(const struct sparse_level *level, struct fgw_scalable_re
     return s;
 }
 
-static void gather_field(const struct partition *sites, const double *own, double *whole)
-{
-    for (int r = 0; r < sites->size; r++) {
-        int64_t first = sites->block_start[sites->rank_block[r]], end = sites->block_start[sites->rank_block[r + 1]];
-        if (r == sites->rank)
-            memcpy(whole + first, own, (size_t)(end - first) * sizeof *own);
-        if (sites->size > 1)
-            MPI_Bcast(whole + first, (int)(end - first), MPI_DOUBLE, r, sites->comm);
-    }
-}
-
 static status take_potentials(const struct sparse_level *level, struct fgw_scalable_result *r)
 {
     double *ordered = malloc(((size_t)level->m + 1) * sizeof *ordered);
@@ -367,8 +365,8 @@ static status take_potentials(const struct sparse_level *level, struct fgw_scala
     status s =
         agree(level->rows.comm, ordered && r->f && r->g ? MONGE_OK : error_memory("potentials", 16.0 * (double)(level->n + level->m)));
     if (s == MONGE_OK) {
-        gather_field(&level->rows, level->f, r->f);
-        gather_field(&level->columns, level->g, ordered);
+        whole_field(&level->rows, level->f, r->f);
+        whole_field(&level->columns, level->g, ordered);
         for (int64_t k = 0; k < level->m; k++)
             r->g[level->column_order[k]] = ordered[k];
     }
@@ -414,6 +412,9 @@ static status take_result(struct level_run *run, double gap, struct fgw_scalable
     r->value.gap = gap;
     r->gap_share = gap / fmax(fabs(r->value.objective), DBL_MIN);
     r->gap_exact = m->polished;
+    r->wider_gap = gap + run->excess;
+    r->wider_clean = run->excess <= m->options->wider_tol * fabs(level->objective);
+    r->widened = run->widened;
     r->objective_low_rank = level->objective;
     r->trace = run->trace;
     r->n_trace = run->n_trace;

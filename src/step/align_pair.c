@@ -146,6 +146,8 @@ static status search(const struct alignment *al, struct align_cost *cost, struct
     pair->value = result.value;
     pair->scalable = true;
     pair->radius = result.radius;
+    pair->wider_gap = result.wider_gap;
+    pair->wider_clean = result.wider_clean;
     pair->iterations = result.steps;
     pair->f = result.f;
     pair->g = result.g;
@@ -223,6 +225,8 @@ static status take_dense(struct align_pair *pair, struct fgw_result *result, MPI
     pair->g = result->g;
     pair->scalable = false;
     pair->radius = NAN;
+    pair->wider_gap = result->value.gap;
+    pair->wider_clean = true;
     result->plan = (struct transport_plan){0};
     result->f = result->g = NULL;
     fgw_result_free(result);

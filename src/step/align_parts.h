@@ -36,6 +36,8 @@ struct align_pair {
     double *f, *g;  /* dual potentials of the last linear problem, n_a and n_b; NULL: none */
     bool scalable;  /* which solver */
     double radius;  /* of the candidate pairs; NAN: all pairs */
+    double wider_gap; /* upper bound of the gap over all pairs within twice that radius; of the gap where all pairs are candidates */
+    bool wider_clean; /* it is the gap, nearly: candidates farther out would not help */
     double overlap; /* share of the mass that had to be transported */
     int64_t iterations;
     int n_starts;

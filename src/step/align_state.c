@@ -10,7 +10,7 @@
 #include "monge/checkpoint.h"
 #include "monge/log.h"
 
-enum { FIGURES = 9 };
+enum { FIGURES = 11 };
 
 static void named(char name[48], int pair, const char *what)
 {
@@ -33,8 +33,9 @@ static void put_pair(struct checkpoint *k, const struct alignment *al, int p)
     double *figures = checkpoint_room(k, FIGURES * sizeof *figures);
     if (!figures)
         return;
-    const double all[FIGURES] = {pair->value.objective, pair->value.linear,       pair->value.gw, pair->value.gap,     pair->radius,
-                                 pair->overlap,         (double)pair->iterations, pair->scalable, (double)pair->plan.m};
+    const double all[FIGURES] = {pair->value.objective, pair->value.linear, pair->value.gw,           pair->value.gap,
+                                 pair->radius,          pair->overlap,      (double)pair->iterations, pair->scalable,
+                                 (double)pair->plan.m,  pair->wider_gap,    (double)pair->wider_clean};
     memcpy(figures, all, sizeof all);
     put(k, p, "figures", CHECKPOINT_REAL, FIGURES, 1, figures);
     put(k, p, "plan rows", CHECKPOINT_LONG, pair->plan.n + 1, 1, pair->plan.row_start);
@@ -115,6 +116,8 @@ static status get_pair(struct checkpoint *k, int p, struct align_pair *pair)
         pair->overlap = figure[5];
         pair->iterations = (int64_t)figure[6];
         pair->scalable = figure[7] != 0.0;
+        pair->wider_gap = figure[9];
+        pair->wider_clean = figure[10] != 0.0;
     }
     pair->plan = (struct transport_plan){fault ? 0 : n - 1, fault || !figure ? 0 : (int64_t)figure[8], rows, columns, mass};
     free(figures);
