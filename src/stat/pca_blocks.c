@@ -162,7 +162,7 @@ status pca_blocks(struct pca *pca, const struct pca_source *source, int n_compon
         s = covariance_blocks(&blocks, &gram);
     taken.covariance = lap(&since);
     if (s == MONGE_OK)
-        s = pca_diagonalise(pca, rows->comm, &gram, rows->n, NULL, blocks.squares, blocks.scale);
+        s = pca_diagonalise(pca, rows->comm, &gram, rows->n, NULL, blocks.squares, blocks.scale, leading_eigen_on_one);
     gram_free(&gram);
     taken.eigenvectors = lap(&since);
     if (s == MONGE_OK)
