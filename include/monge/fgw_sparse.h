@@ -50,6 +50,7 @@ struct fgw_scalable_problem {
     const double *p, *q;             /* n, m: weights >= 0, equal sums */
     const double *x, *y;             /* n x 2, m x 2: positions divided by the spot spacing (one factor for both) */
     double alpha;                    /* in [0, 1] */
+    struct gw_cost cost;             /* of the distances inside slices; zeroed: Euclidean */
     const struct partition *rows;    /* full-resolution rows of each rank, or NULL: fgw_share */
     fgw_level_begin begin;           /* may be NULL */
     fgw_dissimilarity dissimilarity; /* not asked for if alpha is 1 and may then be NULL */

@@ -252,7 +252,8 @@ status level_run_new(struct level_run *run, const struct multilevel *solve, int 
     free(up_moved);
     free(displacement);
     if (s == MONGE_OK)
-        s = landmark_distance_new(&run->distance, a->n, a->position, solve->options->landmarks, solve->options->rank);
+        s = landmark_distance_new(&run->distance, &solve->problem->cost, a->n, a->position, solve->options->landmarks,
+                                  solve->options->rank);
     s = agree(solve->comm, s);
     const struct fgw_scalable_problem *p = solve->problem;
     run->input = (struct level_input){.number = number,

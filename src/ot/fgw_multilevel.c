@@ -75,6 +75,8 @@ static status check_problem(const struct fgw_scalable_problem *p, const struct f
         return error_set(MONGE_BAD_DATA, "alignment: the weights of the slices add up to %.12g and %.12g; they must be equal", of_a, of_b);
     if (!(p->alpha >= 0.0 && p->alpha <= 1.0))
         return error_set(MONGE_USAGE, "alignment: alpha is %g; it must lie between 0 and 1", p->alpha);
+    if (p->cost.kind == GW_SQUARED && !(p->cost.length > 0.0))
+        return error_set(MONGE_USAGE, "alignment: squared distances are to be divided by %g; it must be above 0", p->cost.length);
     if (p->alpha < 1.0 && !p->dissimilarity)
         return error_set(MONGE_USAGE, "alignment: alpha below 1 needs dissimilarities");
     bool sane = o->rank >= 1 && o->landmarks >= 1 && o->radius > 0.0 && o->radius_most >= o->radius && !(o->eps <= 0.0) &&
@@ -234,6 +236,7 @@ static status start_stages(const struct multilevel *m, struct fgw_scalable_resul
                                               .y = m->b[0].position,
                                               .M = M,
                                               .alpha = p->alpha,
+                                              .cost = p->cost,
                                               .spacing = m->spacing[0],
                                               .rotations = m->options->rotations,
                                               .keep = keep};
@@ -380,7 +383,7 @@ static status take_transform(const struct multilevel *m, struct fgw_scalable_res
     const struct plan_rows rows = {m->comm, r->rows.first, r->rows.n_own, r->row_start, r->column, r->mass};
     status s = procrustes_fit(&rows, m->problem->x, m->problem->y, true, &fit);
     if (s == MONGE_OK)
-        s = fgw_sparse_gw(&rows, m->problem->x, m->problem->y, PAIRS_AT_MOST, &r->value.gw, &r->value_error);
+        s = fgw_sparse_gw(&rows, m->problem->x, m->problem->y, &m->problem->cost, PAIRS_AT_MOST, &r->value.gw, &r->value_error);
     if (s != MONGE_OK)
         return s;
     memcpy(r->transform.rotation, fit.rotation, sizeof fit.rotation);

@@ -233,6 +233,7 @@ struct coarse_problem {
     const double *p, *q, *x, *y;
     const double *M; /* n x m, the same on all ranks; NULL for alpha 1 */
     double alpha, spacing;
+    struct gw_cost cost;
     int rotations, keep;
 };
 /* F with lengths in units of the spacing of a level. Bins that fit each other badly cost about a squared spacing of geometry: at a coarse
@@ -249,8 +250,9 @@ status fgw_multistart(MPI_Comm comm, const struct coarse_problem *problem, int *
 
 /* ---- fgw_sparse_value.c ---- */
 
-/* Collective. GW of a plan given by rows (any ranges, marginals its own), distances exact: over all pairs of entries if there are at most
+/* Collective. GW of a plan given by rows (any ranges, marginals its own), distances exact, Euclidean or squared: over all pairs of entries if there are at most
  * `most`, else estimated from random pairs; error: standard error, 0 if all were summed. */
-status fgw_sparse_gw(const struct plan_rows *plan, const double *x, const double *y, double most, double *gw, double *error);
+status fgw_sparse_gw(const struct plan_rows *plan, const double *x, const double *y, const struct gw_cost *cost, double most, double *gw,
+                     double *error);
 
 #endif

@@ -38,6 +38,23 @@ static status check_dense(const struct align_slice *a, const struct align_slice 
     return MONGE_OK;
 }
 
+/* Squares are divided by twice the root mean square distance, over both slices: alpha then means nearly the same. */
+static struct gw_cost geometry(const struct alignment *al, const struct align_pair *pair)
+{
+    double square = 0.0; /* mean over pairs of spots: twice the variance */
+    if (al->options->gw_cost == ALIGN_GW_EUCLIDEAN)
+        return (struct gw_cost){.kind = GW_EUCLIDEAN};
+    for (int side = 0; side < 2; side++) {
+        const struct align_slice *slice = &al->slices[side ? pair->b : pair->a];
+        double mean[2] = {0.0, 0.0};
+        for (int64_t i = 0; i < 2 * slice->n; i++)
+            mean[i % 2] += slice->position[i] / (double)slice->n;
+        for (int64_t i = 0; i < 2 * slice->n; i++)
+            square += (slice->position[i] - mean[i % 2]) * (slice->position[i] - mean[i % 2]) / (double)slice->n;
+    }
+    return (struct gw_cost){GW_SQUARED, square > 0.0 ? 2.0 * sqrt(square) : 1.0};
+}
+
 /* ---- the search ---- */
 
 /* Own rows of a plan on each rank -> the whole plan on all. Collective. */
@@ -120,6 +137,7 @@ static status search(const struct alignment *al, struct align_cost *cost, struct
                                                  .x = a->position,
                                                  .y = b->position,
                                                  .alpha = o->alpha,
+                                                 .cost = geometry(al, pair),
                                                  .begin = align_cost_begin,
                                                  .dissimilarity = align_cost_row,
                                                  .context = cost};
@@ -207,7 +225,8 @@ static status dense_problem(const struct alignment *al, struct align_cost *cost,
                                     .x = a->position,
                                     .y = b->position,
                                     .M = *M,
-                                    .alpha = al->options->alpha};
+                                    .alpha = al->options->alpha,
+                                    .cost = geometry(al, pair)};
     return fault;
 }
 

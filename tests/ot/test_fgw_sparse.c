@@ -18,7 +18,7 @@ struct small {
 };
 
 /* Slice B in A's frame, all distances exact if rank = landmarks = n. */
-static void small_new(struct small *t, int64_t n, double radius, int rank, double alpha)
+static void small_new(struct small *t, int64_t n, double radius, int rank, double alpha, const struct gw_cost *cost)
 {
     t->slices = synthetic_new((struct synthetic_options){.n = n, .dropout = 0.1, .jitter = 0.2, .noise = 0.3, .resampling = 0.3});
     struct synthetic *s = &t->slices;
@@ -47,7 +47,7 @@ static void small_new(struct small *t, int64_t n, double radius, int rank, doubl
     double *both = synthetic_room(2 * (n + s->m));
     memcpy(both, s->x, (size_t)(2 * n) * sizeof *both);
     memcpy(both + 2 * n, t->moved, (size_t)(2 * s->m) * sizeof *both);
-    assert_int_equal(landmark_distance_new(&t->distance, n + s->m, both, rank, rank), MONGE_OK);
+    assert_int_equal(landmark_distance_new(&t->distance, cost, n + s->m, both, rank, rank), MONGE_OK);
     free(both);
     assert_int_equal(sparse_level_new(&t->level, MPI_COMM_WORLD, &t->input, &t->options), MONGE_OK);
     int64_t entries = t->level.allowed.row_start[t->level.rows.n_own];
@@ -100,18 +100,18 @@ static struct fgw_problem dense_problem(const struct synthetic *s, const double 
         .comm = MPI_COMM_SELF, .n = s->n, .m = s->m, .p = s->p, .q = s->q, .x = s->x, .y = s->y, .M = M, .alpha = alpha};
 }
 
-/* With every point a landmark the distances are exact: value and gradient must be those of the dense operators. */
-static void operators(void **state)
+/* With every point a landmark, or squared, the distances are exact: value and gradient must be those of the dense operators. */
+static void check_operators(const struct gw_cost *cost)
 {
-    (void)state;
     struct small t;
-    small_new(&t, 90, 3.0, 171, ALPHA);
+    small_new(&t, 90, 3.0, 171, ALPHA, cost);
     struct sparse_level *level = &t.level;
     assert_int_equal(sparse_level_step(level, 1e-11), MONGE_OK); /* the squares are taken of p and q: they must be the plan's marginals */
     double *dense = dense_plan(&t), *M = dense_dissimilarity(&t.slices), *gradient = synthetic_room(level->n * level->m);
     struct fgw_problem problem = dense_problem(&t.slices, M, ALPHA);
     struct transport_plan plan;
     struct fgw_value value;
+    problem.cost = *cost;
     assert_int_equal(transport_plan_from_dense(&plan, level->n, level->m, dense, 0.0), MONGE_OK);
     assert_int_equal(fgw_dense_value(&problem, &plan, &value), MONGE_OK);
     assert_int_equal(fgw_dense_gradient(&problem, &plan, gradient), MONGE_OK);
@@ -133,6 +133,13 @@ static void operators(void **state)
     free(M);
     free(gradient);
     small_free(&t);
+}
+
+static void operators(void **state)
+{
+    (void)state;
+    check_operators(&(struct gw_cost){GW_EUCLIDEAN, 0.0});
+    check_operators(&(struct gw_cost){GW_SQUARED, 8.0});
 }
 
 static double marginal_error(const struct sparse_level *level, const double *dense)
@@ -157,7 +164,7 @@ static void steps_and_polish(void **state)
 {
     (void)state;
     struct small t;
-    small_new(&t, 250, 4.0, 64, 0.1);
+    small_new(&t, 250, 4.0, 64, 0.1, NULL);
     struct sparse_level *level = &t.level;
     double before = INFINITY;
     for (int step = 0; step < 12; step++) {
@@ -214,7 +221,7 @@ static void pricing(void **state)
     (void)state;
     const double RADIUS = 1.7, LITTLE = 0.01; /* of geometry: expression would like to go far */
     struct small t;
-    small_new(&t, 90, RADIUS, 171, LITTLE);
+    small_new(&t, 90, RADIUS, 171, LITTLE, NULL);
     struct sparse_level *level = &t.level;
     for (int step = 0; step < 4; step++)
         assert_int_equal(sparse_level_step(level, 1e-9), MONGE_OK);
@@ -326,7 +333,7 @@ static void exact_value(void **state)
 {
     (void)state;
     struct small t;
-    small_new(&t, 300, 2.5, 64, ALPHA);
+    small_new(&t, 300, 2.5, 64, ALPHA, NULL);
     double *dense = dense_plan(&t), *M = dense_dissimilarity(&t.slices), gw, sampled, error;
     struct fgw_problem problem = dense_problem(&t.slices, M, ALPHA);
     struct transport_plan plan;
@@ -336,10 +343,10 @@ static void exact_value(void **state)
     struct partition share;
     assert_int_equal(fgw_share(&share, MPI_COMM_WORLD, plan.n), MONGE_OK);
     const struct plan_rows rows = {MPI_COMM_WORLD, share.first, share.n_own, plan.row_start + share.first, plan.column, plan.value};
-    assert_int_equal(fgw_sparse_gw(&rows, t.slices.x, t.slices.y, 1e12, &gw, &error), MONGE_OK);
+    assert_int_equal(fgw_sparse_gw(&rows, t.slices.x, t.slices.y, &problem.cost, 1e12, &gw, &error), MONGE_OK);
     figure("GW over all pairs of entries: relative difference", fabs(gw / value.gw - 1.0), "<=", 1e-12);
     assert_true(fabs(gw / value.gw - 1.0) <= 1e-12 && error == 0.0);
-    assert_int_equal(fgw_sparse_gw(&rows, t.slices.x, t.slices.y, 0.0, &sampled, &error), MONGE_OK);
+    assert_int_equal(fgw_sparse_gw(&rows, t.slices.x, t.slices.y, &problem.cost, 0.0, &sampled, &error), MONGE_OK);
     figure("GW by random pairs: standard errors off", fabs(sampled - gw) / error, "<=", 4.0);
     figure("its standard error, relative", error / gw, "<=", 0.01);
     assert_true(error > 0.0 && fabs(sampled - gw) <= 4.0 * error && error <= 0.01 * gw);
