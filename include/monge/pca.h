@@ -55,6 +55,8 @@ struct pca_source {
     void *context;
     const double *scale;
     bool unit_variance;
+    bool
+        single; /* the covariance of a block is a product of floats, in half the time: its entries are off by about 1e-7 of the variances */
 };
 struct pca_seconds { /* of this rank */
     double moments, covariance, eigenvectors, scores;

@@ -91,11 +91,11 @@ static status arpack_new(struct arpack *arpack, int n, int k)
     return MONGE_OK;
 }
 
-/* True if all have converged and the Krylov sequence has not ended before. Every request for a start vector comes with ido = -1. */
+/* True if all have converged. Every start vector asks for a product by ido = -1; the second one says that the Krylov sequence has ended. */
 static bool iterate(struct arpack *a, const double *matrix)
 {
     int starts = 0;
-    for (a_int ido = 0; ido != 99;) {
+    for (a_int ido = 0; ido != 99 && starts <= 1;) {
         dsaupd_c(&ido, "I", a->n, "LA", a->k, TOLERANCE, a->resid, a->ncv, a->basis, a->n, a->iparam, a->ipntr, a->workd, a->workl,
                  a->lworkl, &a->info);
         if (ido == -1 || ido == 1)
@@ -103,7 +103,7 @@ static bool iterate(struct arpack *a, const double *matrix)
                         1);
         starts += ido == -1;
     }
-    return a->info == 0 && a->iparam[4] >= a->k && starts <= 1;
+    return starts <= 1 && a->info == 0 && a->iparam[4] >= a->k;
 }
 
 /* Ascending, as lapack_leading. */

@@ -111,6 +111,7 @@ void domains_free(struct domains *d)
     free(d->training_label);
     free(d->training_loss);
     free(d->training_ari);
+    free(d->section_ari);
     free(d->z);
     free(d->loss);
     if (d->has_pruned)
@@ -138,44 +139,6 @@ static status check_options(const struct section *section, const struct domains_
     return graph_options_check(&o->graph, section->n_parts);
 }
 
-/* ---- the step ---- */
-
-static status domains_run(struct section *section, const void *values)
-{
-    struct domains d = {.section = section, .options = values};
-    if (d.options->compat != DOMAINS_COMPAT_NONE)
-        return error_set(MONGE_USAGE, "domains: --compat prints a table on the command line; it is no step of a job");
-    status fault = check_options(section, values);
-    if (fault)
-        return fault;
-    phase_begin("expression");
-    fault = spatial_graph_nodes(&d.nodes, section, &d.options->graph);
-    if (!fault)
-        fault = domains_reference(&d);
-    if (!fault)
-        fault = domains_expression(&d);
-    sparse_rows_free(&d.counts);
-    phase_begin("graph");
-    if (!fault)
-        fault = domains_graph(&d);
-    if (!fault)
-        fault = domains_prune(&d);
-    phase_begin("embedding");
-    if (!fault)
-        fault = domains_embed(&d);
-    phase_begin("domains");
-    if (!fault)
-        fault = domains_maps(&d);
-    if (!fault)
-        domains_tell(&d);
-    phase_begin("record");
-    if (!fault)
-        fault = domains_record(&d);
-    phase_begin(NULL);
-    domains_free(&d);
-    return fault;
-}
-
 /* ---- estimates ---- */
 
 /* Rates as measured (docs/nn.md); a node has about 7 neighbours, and variable genes have their share of the entries. */
@@ -189,8 +152,9 @@ static struct step_cost domains_cost(const struct section_size *size, int n_rank
     domains_network_settings(&d, &s);
     struct network_cost node = network_cost(&s, non_zeros, DEGREE);
     bool trained = d.options->model != DOMAINS_NBRMEAN;
-    double shared = SITE * spots + (trained ? 24.0 * genes * s.hidden * (s.model == NETWORK_GATV2 ? 2.0 : 1.0) : 16.0 * genes * genes);
-    double own = (trained ? node.bytes : 0.0) + 24.0 * non_zeros + 2000.0;
+    double components = 40.0 * genes * genes; /* of the lines beside the model: covariances of genes and their means */
+    double weights = trained ? 24.0 * genes * s.hidden * (s.model == NETWORK_GATV2 ? 2.0 : 1.0) : 0.0;
+    double shared = SITE * spots + fmax(components, weights), own = (trained ? node.bytes : 0.0) + 24.0 * non_zeros + 2000.0;
     double epochs = trained ? (double)s.epochs * (double)d.options->trainings : 0.0;
     return (struct step_cost){shared + own * spots / n_ranks,
                               (node.flop / RATE * epochs + CLUSTER_SECONDS * (double)d.options->seeds) * spots / n_ranks};
@@ -210,6 +174,49 @@ static status domains_plan(const struct section *section, const void *values)
         fflush(stdout);
     }
     return check_options(section, values);
+}
+
+/* ---- the step ---- */
+
+static status domains_run(struct section *section, const void *values)
+{
+    struct domains d = {.section = section, .options = values};
+    if (d.options->compat != DOMAINS_COMPAT_NONE)
+        return error_set(MONGE_USAGE, "domains: --compat prints a table on the command line; it is no step of a job");
+    status fault = check_options(section, values);
+    if (fault)
+        return fault;
+    int n_ranks;
+    MPI_Comm_size(section->comm, &n_ranks);
+    const struct section_size size = section_size(section);
+    const struct step_cost cost = domains_cost(&size, n_ranks, values);
+    log_info("domains: about %.0f MB on each rank, %.0f s", cost.bytes / 1e6, cost.seconds);
+    phase_begin("expression");
+    fault = spatial_graph_nodes(&d.nodes, section, &d.options->graph);
+    if (!fault)
+        fault = domains_reference(&d);
+    if (!fault)
+        fault = domains_expression(&d);
+    sparse_rows_free(&d.counts);
+    phase_begin("graph");
+    if (!fault)
+        fault = domains_graph(&d);
+    if (!fault)
+        fault = domains_prune(&d);
+    phase_begin("embedding");
+    if (!fault)
+        fault = domains_embed(&d);
+    phase_begin("clusters");
+    if (!fault)
+        fault = domains_maps(&d);
+    if (!fault)
+        domains_tell(&d);
+    phase_begin("record");
+    if (!fault)
+        fault = domains_record(&d);
+    phase_begin(NULL);
+    domains_free(&d);
+    return fault;
 }
 
 const struct step step_domains = {.options = &domains_options,

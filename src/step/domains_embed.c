@@ -69,6 +69,7 @@ static status take_first(struct domains *d, struct network_result *result, doubl
     d->last_loss = result->last_loss;
     d->tape_bytes = result->bytes;
     d->training_seconds = seconds;
+    d->training_loss[0] = d->last_loss;
     d->z = result->z;
     d->loss = result->loss;
     result->z = NULL;
@@ -81,7 +82,8 @@ static status cluster_training(struct domains *d, const struct network_result *r
 {
     struct domain_map map = {0};
     const double *z = d->training == 0 ? d->z : result->z;
-    d->training_loss[d->training] = d->training == 0 ? d->last_loss : result->last_loss;
+    if (d->training > 0)
+        d->training_loss[d->training] = result->last_loss;
     status fault = domains_cluster(d, domains_model_name(d), d->columns, z, 1, (uint64_t)(d->options->seed + d->training), &map);
     if (!fault)
         memcpy(d->training_label + d->training * d->nodes.rows.n_own, map.label, (size_t)d->nodes.rows.n_own * sizeof *map.label);
@@ -101,7 +103,7 @@ static status train_all(struct domains *d)
         fault = domains_take_up(d);
     if (!fault && d->training > 0)
         fault = domains_choose_k(d, d->columns, d->z);
-    for (; d->training < trainings && !fault; d->training++) {
+    while (!fault && d->training < trainings) {
         struct network_result result = {0};
         double began = wall_seconds();
         fault = train(d, &result);
@@ -110,6 +112,9 @@ static status train_all(struct domains *d)
         if (!fault && trainings > 1)
             fault = cluster_training(d, &result);
         network_result_free(&result);
+        d->training++;
+        if (!fault)
+            fault = domains_training_done(d);
     }
     return fault;
 }

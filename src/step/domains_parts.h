@@ -62,6 +62,8 @@ struct domains {
     int32_t *reference_label;        /* own nodes, NULL: none */
     int k;
     struct cluster_choice choice; /* choice.n 0: K was given */
+    double *section_ari;          /* nodes.n_parts: agreement with the reference in each section; NULL: a single section, or no reference */
+    double mixing;                /* how far domains are shared by sections: 0 each its own, 1 all alike; NAN: a single section */
     int n_maps;
     struct domain_map
         map[DOMAIN_MAPS]; /* 0: the domains; then refined, nbrmean, the trivial line, that without space, the reference: those there are */
@@ -92,6 +94,8 @@ void domains_network_input(const struct domains *domains, struct network_input *
 struct network_hooks domains_hooks(struct domains *domains);
 /* Takes up trainings that were finished before the run was stopped: domains->training is their number. */
 status domains_take_up(struct domains *domains);
+/* domains->training of them are finished. MONGE_TRY_AGAIN: the run has to stop. */
+status domains_training_done(struct domains *domains);
 
 /* Reads the labels of reference, if any; chooses K, if not given. */
 status domains_reference(struct domains *domains);

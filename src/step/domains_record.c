@@ -229,6 +229,10 @@ static status record_all(struct domains *d)
     recorder_real(&r, "lambda", domains_neighbour_options(d).lambda);
     record_training(&r, d);
     record_summary(&r, d);
+    if (isfinite(d->mixing))
+        recorder_real(&r, "sections/mixing", d->mixing);
+    if (d->section_ari)
+        recorder_array(&r, "sections/ari", d->nodes.n_parts, d->section_ari);
     record_choice(&r, d);
     record_scores(&r, d);
     recorder_options(&r, &domains_options, d->options);

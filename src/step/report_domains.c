@@ -405,6 +405,9 @@ static void head(struct text *text, const struct domain_page *page, const char *
     if (ari && dims[0] > 0 && isfinite(ari[0]))
         report_tile(text, shown("%.3f", ari[0]), "ARI with the reference labels");
     report_tile(text, shown("%.3f", record_real(record, REPORT_DOMAINS "confidence")), "mean probability of a spot's domain");
+    if (isfinite(record_real(record, REPORT_DOMAINS "sections/mixing")))
+        report_tile(text, shown("%.3f", record_real(record, REPORT_DOMAINS "sections/mixing")),
+                    "mixing of sections (1: all domains shared alike)");
     text_add(text, "</div>\n");
     free(stability);
     free(ari);

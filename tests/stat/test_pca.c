@@ -236,7 +236,7 @@ static void degenerate_rows(void **state)
     for (int64_t i = 0; i < rows.n_own; i++)
         assert_true(isfinite(pca.score[i * 3]) && fabs(pca.score[i * 3 + 1]) < 1e-6);
     pca_free(&pca);
-    const struct pca_source constant = {&rows, WIDE, refuse, &(int64_t){3}, NULL, true}; /* a fault on one rank */
+    const struct pca_source constant = {&rows, WIDE, refuse, &(int64_t){3}, NULL, true, false}; /* a fault on one rank */
     assert_int_equal(pca_blocks(&pca, &constant, 3, NULL), MONGE_IO);
     for (int i = 0; i < TALL * WIDE; i++) /* constant columns */
         table[i] = .1 * (i % WIDE);
