@@ -24,6 +24,8 @@
 #include "monge/error.h"
 #include "monge/fgw.h"
 #include "monge/partition.h"
+#include "monge/procrustes.h"
+#include "monge/transport_plan.h"
 
 /* What the solver tells the caller before it asks for dissimilarities at a level. Borrowed; valid until the next level. */
 struct fgw_level {
@@ -44,6 +46,38 @@ typedef status (*fgw_level_begin)(void *context, const struct fgw_level *level);
  * below 0 save time: then most pairs far away need not be asked for. */
 typedef status (*fgw_dissimilarity)(void *context, int64_t row, int64_t count, const int64_t *columns, double *out);
 
+/* One start of the coarsest level. */
+struct fgw_start {
+    char name[32];    /* uniform, expression, rotation 30, rotation 30 reflected, ... */
+    double objective; /* F at the coarse level after refinement */
+    double scaled;    /* the same with lengths in units of the level's spacing */
+    int iterations;
+    bool kept;
+    double refined; /* F after the last level that all kept starts went through; NAN if not kept */
+};
+
+/* What one kept start knows after a level. */
+struct fgw_stage {
+    struct plane_map map;       /* places of B into A's frame */
+    struct transport_plan plan; /* whole; (super-)spots of the level in their own numbers */
+    double objective, scaled;   /* F, and with lengths in units of the level's spacing */
+    int start;                  /* which */
+};
+
+/* Where a solve stands between two levels: all it needs to go on. The same on all ranks. Owned; free with fgw_search_free. */
+struct fgw_search {
+    int levels; /* done; the starts are the first. 0: nothing yet */
+    int kept;
+    struct fgw_stage *stages; /* kept */
+    int n_starts;
+    struct fgw_start *starts;
+};
+void fgw_search_free(struct fgw_search *search);
+
+/* Collective. Called when a level is done, and (level_done false, the same search) before each step of the next one. What it returns other
+ * than MONGE_OK ends the solve. */
+typedef status (*fgw_safe_point)(void *context, const struct fgw_search *search, bool level_done);
+
 /* Borrowed; x, y, p, q the same on all ranks. */
 struct fgw_scalable_problem {
     int64_t n, m;                    /* spots, below 2^31 */
@@ -55,6 +89,10 @@ struct fgw_scalable_problem {
     fgw_level_begin begin;           /* may be NULL */
     fgw_dissimilarity dissimilarity; /* not asked for if alpha is 1 and may then be NULL */
     void *context;
+    fgw_safe_point safe_point; /* may be NULL */
+    void *safe_point_context;
+    const struct fgw_search
+        *resume; /* of the same problem and options, on any number of ranks: goes on from there to the same bits. NULL: from the starts */
 };
 
 /* Nearly equal ranges of n rows in blocks of 64. partition_free when done. No communication. */
@@ -81,16 +119,6 @@ struct fgw_scalable_options {
     double wider_tol;     /* 1e-5: after them candidates grow while a ring of twice their radius promises more than wider_tol |F| */
 };
 struct fgw_scalable_options fgw_scalable_options_default(void);
-
-/* One start of the coarsest level. */
-struct fgw_start {
-    char name[32];    /* uniform, expression, rotation 30, rotation 30 reflected, ... */
-    double objective; /* F at the coarse level after refinement */
-    double scaled;    /* the same with lengths in units of the level's spacing */
-    int iterations;
-    bool kept;
-    double refined; /* F after the last level that all kept starts went through; NAN if not kept */
-};
 
 struct fgw_transform {
     double rotation[2][2], shift[2]; /* x ~ rotation y + shift */

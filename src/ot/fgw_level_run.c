@@ -22,10 +22,10 @@ static const double RISE = 0.02;                            /* of F, beyond what
 static const double COARSE_TOL = 1e-3, POLISHED_TOL = 1e-2; /* at the end, where a finer level or exact steps follow */
 enum { PRUNE_EVERY = 3, LEAST_STEPS = 5, POLISHED_STEPS = 3 };
 
-void stage_free(struct stage *stage)
+void stage_free(struct fgw_stage *stage)
 {
     transport_plan_free(&stage->plan);
-    *stage = (struct stage){0};
+    *stage = (struct fgw_stage){0};
 }
 
 /* ---- where a spot of A is expected ---- */
@@ -213,7 +213,7 @@ void level_run_free(struct level_run *run)
     *run = (struct level_run){0};
 }
 
-status level_run_new(struct level_run *run, const struct multilevel *solve, int number, const struct stage *above)
+status level_run_new(struct level_run *run, const struct multilevel *solve, int number, const struct fgw_stage *above)
 {
     int coarser = number > 0 ? number - 1 : 0;
     const struct pooled_slice *a = &solve->a[number], *b = &solve->b[number], *up_a = &solve->a[coarser], *up_b = &solve->b[coarser];
@@ -288,6 +288,9 @@ static status take_steps(struct level_run *run, const double *plan, int steps)
     double began = MPI_Wtime();
     for (int step = 0; s == MONGE_OK && step < steps; step++) {
         double before = level->objective;
+        s = multilevel_pause(run->solve, false);
+        if (s != MONGE_OK)
+            break;
         level->eps = eps * decay;
         s = sparse_level_step(level, fmax(run->inner_tol, FIRST_TOL * pow(TOL_DECAY, step)));
         if (s != MONGE_OK)
@@ -358,7 +361,7 @@ static status check_candidates(struct level_run *run, enum growth *growth)
 }
 
 /* Candidates and steps once; old: plan on the candidates of the round before, or NULL for the coarser level's. */
-static status solve_round(struct level_run *run, const struct stage *above, const struct fgw_candidates *old, const double *old_plan)
+static status solve_round(struct level_run *run, const struct fgw_stage *above, const struct fgw_candidates *old, const double *old_plan)
 {
     const struct multilevel *solve = run->solve;
     struct sparse_level *level = &run->level;
@@ -394,7 +397,7 @@ static status put_aside(struct sparse_level *level, struct fgw_candidates *old, 
     return s;
 }
 
-status level_run_solve(struct level_run *run, const struct stage *above)
+status level_run_solve(struct level_run *run, const struct fgw_stage *above)
 {
     struct fgw_candidates old = {0};
     double *old_plan = NULL;
@@ -526,12 +529,13 @@ static status whole_plan(const struct sparse_level *level, struct transport_plan
     return s;
 }
 
-status level_run_stage(const struct level_run *run, const struct stage *above, struct stage *next)
+status level_run_stage(const struct level_run *run, const struct fgw_stage *above, struct fgw_stage *next)
 {
     struct procrustes fit;
-    *next = (struct stage){.objective = run->level.objective,
-                           .scaled =
-                               fgw_scaled_objective(run->level.alpha, run->solve->spacing[run->number], run->level.linear, run->level.gw)};
+    *next = (struct fgw_stage){
+        .start = above->start,
+        .objective = run->level.objective,
+        .scaled = fgw_scaled_objective(run->level.alpha, run->solve->spacing[run->number], run->level.linear, run->level.gw)};
     status s = sparse_level_fit(&run->level, true, &fit);
     if (s == MONGE_OK) {
         next->map = procrustes_compose(&fit.map, &above->map);

@@ -97,6 +97,7 @@ static void alignment_free(struct alignment *al)
     free(al->center.objective);
     free(al->pairs);
     free(al->slices);
+    fgw_search_free(&al->resumed);
     free(al->gene_column);
     free(al->map);
 }
