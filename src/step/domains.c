@@ -55,6 +55,9 @@ static const struct option options[] = {
     OPTION("target", OPTION_REAL, target, "10000", 1e-6, 1e12, NULL, "counts", "total of a spot after normalisation"),
     OPTION("hidden", OPTION_INTEGER, hidden, NULL, 1, 8192, NULL, NULL, "width of the hidden layer; unset: 512, of gatv2-proto 64"),
     OPTION("latent", OPTION_INTEGER, latent, "30", 1, 1024, NULL, NULL, "stagate: width of the embedding"),
+    OPTION("smooth", OPTION_INTEGER, smooth, "1", 0, 100, NULL, NULL,
+           "stagate: embedding averaged so many times over neighbours by the model's own attention: 1, as its decoder sees it; 0, as "
+           "published"),
     OPTION("heads", OPTION_INTEGER, heads, "4", 1, 256, NULL, NULL, "gatv2-proto: attention heads; they divide --hidden"),
     OPTION("attention", OPTION_CHOICE, attention, "stagate-sigmoid", 0, 0, attentions, NULL,
            "stagate: how edges are scored: as published, without bound (gat-leaky), or depending on both ends (gatv2)"),
