@@ -40,7 +40,7 @@ static const struct option options[] = {
            "weight of the pruned graph; unset: 0 of stagate (its graph lacks the edges between pre-clusters of expression), 0.8 of "
            "gatv2-proto"),
     OPTION("preclusters", OPTION_INTEGER, preclusters, NULL, 1, 254, NULL, NULL,
-           "stagate with alpha: how many pre-clusters; unset: as many as domains"),
+           "stagate with alpha: how many pre-clusters; unset: as many as --n-domains or reference labels, else 8"),
     GRAPH_OPTIONS(struct domains_options, graph),
     OPTION("reference-labels", OPTION_TEXT, reference_labels, NULL, 0, 0, NULL, NULL, "column of obs that the domains are compared with"),
     OPTION("counts", OPTION_TEXT, counts, NULL, 0, 0, NULL, NULL,
