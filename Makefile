@@ -15,8 +15,8 @@ BUILD ?= build
 RANKS ?= $(shell nproc)
 
 PACKAGES = build-essential pkg-config openmpi-bin libopenmpi-dev libscalapack-openmpi-dev libhdf5-openmpi-dev libcmocka-dev \
-           libopenblas-dev libqhull-dev librandom123-dev libcairo2-dev libyaml-dev libjansson-dev zlib1g-dev python3-anndata python3-h5py
-LIBRARIES = ompi-c hdf5-openmpi cairo yaml-0.1 jansson zlib openblas qhull_r
+           libopenblas-dev libarpack2-dev libqhull-dev librandom123-dev libcairo2-dev libyaml-dev libjansson-dev zlib1g-dev python3-anndata python3-h5py
+LIBRARIES = ompi-c hdf5-openmpi cairo yaml-0.1 jansson zlib openblas arpack qhull_r
 
 # messages are cut to their buffers on purpose, hence no format-truncation (a gcc-only warning)
 WARN     = -Wall -Wextra -Wpedantic -Wconversion -Werror $(if $(findstring clang,$(CC)),,-Wno-format-truncation)

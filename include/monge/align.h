@@ -13,11 +13,13 @@ enum { ALIGN_PAIRWISE, ALIGN_CENTER, ALIGN_PARTIAL };
 enum { ALIGN_KL, ALIGN_GKL, ALIGN_EUCLIDEAN, ALIGN_PCA, ALIGN_GLMPCA };
 enum { ALIGN_SOLVER_AUTO, ALIGN_SOLVER_DENSE, ALIGN_SOLVER_SCALABLE };
 enum { ALIGN_COMPAT_NONE, ALIGN_COMPAT_DIFFBIO };
+enum { ALIGN_GW_EUCLIDEAN, ALIGN_GW_SQUARED };
 enum { ALIGN_START_SEARCH, ALIGN_START_UNIFORM, ALIGN_START_SPATIAL };
 
 struct align_options {
     int mode;
     double alpha;
+    int gw_cost;
     double overlap; /* NAN: chosen */
     int dissimilarity;
     double pseudocount;

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "monge/error.h"
+#include "monge/gw_cost.h"
 #include "monge/transport_plan.h"
 
 /* Borrowed arrays; p, q, x, y, c_a, c_b the same on all ranks. */
@@ -26,7 +27,8 @@ struct fgw_problem {
     int64_t n, m;            /* spots of slice A and of slice B, below 2^31 */
     const double *p, *q;     /* n, m: weights >= 0; equal sums (1 by custom) */
     const double *x, *y;     /* n x 2, m x 2: positions, by custom divided by the spacing; not used where c_a, c_b are given */
-    const double *c_a, *c_b; /* n x n, m x m symmetric distances, or NULL: Euclidean from x, y */
+    const double *c_a, *c_b; /* n x n, m x m symmetric distances, or NULL: from x, y */
+    struct gw_cost cost;     /* which distances; zeroed: Euclidean */
     const double *M;         /* dissimilarity of own rows (fgw_rows) x m, row-major: whole on one rank; NULL only for alpha 1 */
     double alpha;            /* 0: M alone; 1: geometry alone */
 };

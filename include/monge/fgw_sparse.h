@@ -8,7 +8,8 @@
  * KL-proximal steps T <- Sinkhorn(T exp(-grad F / eps)) (Xu et al. 2019) with distances in low rank (landmark_distance.h), so that the
  * geometry costs one rank x rank matrix per step (Scetbon et al. 2022 for the factorisation). At full resolution the plan is rounded to
  * exact marginals by augmenting paths on the allowed pairs and, below `polish_below` spots, polished by conditional gradient steps with an
- * exact linear solver. The Frank-Wolfe gap over the candidates certifies the result.
+ * exact linear solver. The Frank-Wolfe gap over the candidates certifies the result; then the pairs within twice the radius are priced with
+ * its potentials, and rows that would send mass there for less grow until none does.
  *
  * Memory per rank: about 70 bytes per candidate pair of its rows (45 per spot at radius 4 on a hexagonal lattice), 8 x rank bytes per own
  * spot, and 100 bytes per spot of both slices for what every rank holds; rank 0 gathers 20 bytes per candidate pair to polish or round.
@@ -23,6 +24,8 @@
 #include "monge/error.h"
 #include "monge/fgw.h"
 #include "monge/partition.h"
+#include "monge/procrustes.h"
+#include "monge/transport_plan.h"
 
 /* What the solver tells the caller before it asks for dissimilarities at a level. Borrowed; valid until the next level. */
 struct fgw_level {
@@ -39,8 +42,41 @@ struct fgw_level {
 /* Collective over problem->comm, before each level (and again when candidates change): pool counts, fetch remote columns. */
 typedef status (*fgw_level_begin)(void *context, const struct fgw_level *level);
 
-/* Local. out[k] = M(row, columns[k]) for one own row of the current level (global row number); columns ascending. */
+/* Local. out[k] = M(row, columns[k]) for one own row of the current level (global row number); columns ascending. Values that are never
+ * below 0 save time: then most pairs far away need not be asked for. */
 typedef status (*fgw_dissimilarity)(void *context, int64_t row, int64_t count, const int64_t *columns, double *out);
+
+/* One start of the coarsest level. */
+struct fgw_start {
+    char name[32];    /* uniform, expression, rotation 30, rotation 30 reflected, ... */
+    double objective; /* F at the coarse level after refinement */
+    double scaled;    /* the same with lengths in units of the level's spacing */
+    int iterations;
+    bool kept;
+    double refined; /* F after the last level that all kept starts went through; NAN if not kept */
+};
+
+/* What one kept start knows after a level. */
+struct fgw_stage {
+    struct plane_map map;       /* places of B into A's frame */
+    struct transport_plan plan; /* whole; (super-)spots of the level in their own numbers */
+    double objective, scaled;   /* F, and with lengths in units of the level's spacing */
+    int start;                  /* which */
+};
+
+/* Where a solve stands between two levels: all it needs to go on. The same on all ranks. Owned; free with fgw_search_free. */
+struct fgw_search {
+    int levels; /* done; the starts are the first. 0: nothing yet */
+    int kept;
+    struct fgw_stage *stages; /* kept */
+    int n_starts;
+    struct fgw_start *starts;
+};
+void fgw_search_free(struct fgw_search *search);
+
+/* Collective. Called when a level is done, and (level_done false, the same search) before each step of the next one. What it returns other
+ * than MONGE_OK ends the solve. */
+typedef status (*fgw_safe_point)(void *context, const struct fgw_search *search, bool level_done);
 
 /* Borrowed; x, y, p, q the same on all ranks. */
 struct fgw_scalable_problem {
@@ -48,10 +84,15 @@ struct fgw_scalable_problem {
     const double *p, *q;             /* n, m: weights >= 0, equal sums */
     const double *x, *y;             /* n x 2, m x 2: positions divided by the spot spacing (one factor for both) */
     double alpha;                    /* in [0, 1] */
+    struct gw_cost cost;             /* of the distances inside slices; zeroed: Euclidean */
     const struct partition *rows;    /* full-resolution rows of each rank, or NULL: fgw_share */
     fgw_level_begin begin;           /* may be NULL */
     fgw_dissimilarity dissimilarity; /* not asked for if alpha is 1 and may then be NULL */
     void *context;
+    fgw_safe_point safe_point; /* may be NULL */
+    void *safe_point_context;
+    const struct fgw_search
+        *resume; /* of the same problem and options, on any number of ranks: goes on from there to the same bits. NULL: from the starts */
 };
 
 /* Nearly equal ranges of n rows in blocks of 64. partition_free when done. No communication. */
@@ -75,18 +116,9 @@ struct fgw_scalable_options {
     int64_t polish_below; /* 30000 spots: beyond, linear problems take minutes */
     int polish_steps;     /* 30 at most */
     double polish_tol;    /* 1e-6: they end when the gap is below polish_tol |F| */
+    double wider_tol;     /* 1e-5: after them candidates grow while a ring of twice their radius promises more than wider_tol |F| */
 };
 struct fgw_scalable_options fgw_scalable_options_default(void);
-
-/* One start of the coarsest level. */
-struct fgw_start {
-    char name[32];    /* uniform, expression, rotation 30, rotation 30 reflected, ... */
-    double objective; /* F at the coarse level after refinement */
-    double scaled;    /* the same with lengths in units of the level's spacing */
-    int iterations;
-    bool kept;
-    double refined; /* F after the last level that all kept starts went through; NAN if not kept */
-};
 
 struct fgw_transform {
     double rotation[2][2], shift[2]; /* x ~ rotation y + shift */
@@ -106,6 +138,9 @@ struct fgw_scalable_result {
     double objective_low_rank; /* F with the distances in low rank: what the steps minimise */
     double gap_share;          /* gap / |F| */
     bool gap_exact;            /* by exact linear programming; else an upper bound from the potentials */
+    double wider_gap;          /* upper bound of the gap over all pairs within twice the radius of each row */
+    bool wider_clean;          /* it exceeds value.gap by at most wider_tol |F|: candidates farther out would not help */
+    int widened;               /* how often candidates grew after a polish because it did not */
     int n_starts;
     struct fgw_start *starts; /* n_starts */
     int n_trace;

@@ -16,6 +16,7 @@ struct gram {
     double *bound; /* n: a power of two above sqrt(S_gg) */
     double *sum;   /* n x n, row-major; the upper triangle, h >= g */
     double *work;
+    float *single;
 };
 
 /* squares [n]: at least sum_i y_ig^2 over all rows of all ranks; the same on all ranks. No communication. */
@@ -26,6 +27,8 @@ void gram_free(struct gram *gram);
 status gram_add_sparse(struct gram *gram, const struct sparse_rows *y, const uint8_t *used, int64_t first, int64_t end);
 /* Adds a block [n_rows x n], row-major. */
 void gram_add_dense(struct gram *gram, int n_rows, const double *y);
+/* The same with products in single precision, in half the time: off by about 1e-7 sqrt(S_gg S_hh) of the block. */
+void gram_add_single(struct gram *gram, int n_rows, const float *y);
 
 /* Collective over comm: rank 0 has the sum over all ranks, both triangles; the others' content is undefined. */
 void gram_reduce(struct gram *gram, MPI_Comm comm);

@@ -18,6 +18,7 @@ struct graph_options {
     bool symmetric;
     double max_edge;       /* NAN: Delaunay 6 spacings, knn any */
     double between_radius; /* 0: none */
+    char *basis;           /* NULL: spatial */
 };
 
 extern const char *const graph_kind_names[]; /* radius, knn, lattice, delaunay; NULL after the last */
@@ -27,7 +28,7 @@ extern const char *const graph_kind_names[]; /* radius, knn, lattice, delaunay; 
 #define GRAPH_OPTIONS(whole, place)                                                                                                         \
     {.name = "graph", .type = OPTION_CHOICE, .offset = offsetof(whole, place.kind), .fallback = "radius", .choices = graph_kind_names,      \
      .help = "Who is a neighbour: all within a radius, the k nearest, cells of the lattice, or the Delaunay triangulation."},               \
-    {.name = "radius", .type = OPTION_REAL, .offset = offsetof(whole, place.radius), .min = 1e-300, .max = INFINITY,                        \
+    {.name = "radius", .type = OPTION_REAL, .offset = offsetof(whole, place.radius), .min = 0.0, .max = INFINITY,                           \
      .unit = "units of obsm/spatial",                                                                                                       \
      .help = "With --graph radius: neighbours are all within it (auto: the smallest that gives most spots 6, for each section)."},          \
     {.name = "neighbours", .type = OPTION_INTEGER, .offset = offsetof(whole, place.neighbours), .min = 1, .max = 1e6,                       \
@@ -36,12 +37,14 @@ extern const char *const graph_kind_names[]; /* radius, knn, lattice, delaunay; 
      .help = "With --graph lattice: cells that many steps away are neighbours too."},                                                       \
     {.name = "symmetric", .type = OPTION_BOOL, .offset = offsetof(whole, place.symmetric),                                                  \
      .help = "With --graph knn: a spot is also a neighbour of those that it lists."},                                                       \
-    {.name = "max-edge", .type = OPTION_REAL, .offset = offsetof(whole, place.max_edge), .min = 1e-300, .max = INFINITY,                    \
+    {.name = "max-edge", .type = OPTION_REAL, .offset = offsetof(whole, place.max_edge), .min = 0.0, .max = INFINITY,                       \
      .unit = "units of obsm/spatial",                                                                                                       \
      .help = "With --graph delaunay or knn: longer edges are left out (auto: delaunay 6 times the median nearest distance, knn none)."},    \
     {.name = "between-radius", .type = OPTION_REAL, .offset = offsetof(whole, place.between_radius), .fallback = "0", .min = 0.0,           \
      .max = INFINITY, .unit = "units of obsm/spatial",                                                                                      \
-     .help = "Several sections, in one frame: spots of consecutive sections within it are neighbours too (0: none)."}
+     .help = "Several sections, in one frame: spots of consecutive sections within it are neighbours too (0: none)."},                      \
+    {.name = "basis", .type = OPTION_TEXT, .offset = offsetof(whole, place.basis),                                                          \
+     .help = "Array of obsm whose first two columns are the positions, such as spatial_aligned (unset: spatial)."}
 /* clang-format on */
 
 /* MONGE_USAGE: an option that the chosen kind of graph does not use, or --between-radius with one section. */

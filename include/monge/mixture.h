@@ -2,8 +2,10 @@
  *
  *   p(x) = sum_k w_k N(x; m_k, S_k);   tied: one S for all (mclust's EEE), full: an S_k each (VVV), diagonal: an S_k without covariances (VVI)
  *
- * Every covariance gets a ridge of 1e-6 of the mean variance of a column, taken over all rows. Starts are k-means solutions (kmeans.h); the start of highest
- * likelihood is returned. Sums over rows are exact across blocks: the same bits on any number of ranks. */
+ * Every covariance gets a ridge of 1e-6 of the mean variance of a column, taken over all rows. Starts 0, 2, 4, ... are k-means solutions (kmeans.h), the others rows
+ * with the nearest of k-means++ centres, which are more diverse; the start of highest likelihood is returned. Sums over rows are exact across blocks: the same bits on
+ * any number of ranks.
+ */
 #ifndef MONGE_MIXTURE_H
 #define MONGE_MIXTURE_H
 
@@ -19,13 +21,13 @@ struct mixture_options {
     int k; /* components */
     enum mixture_covariance covariance;
     int n_init;           /* starts */
-    int lloyd_iterations; /* k-means before EM; 0: k-means++ alone, which makes starts more diverse */
+    int lloyd_iterations; /* k-means before EM in the even starts; 0: k-means++ alone in all */
     int max_iterations;   /* EM of a start */
     double tolerance;     /* stop when the mean log-likelihood of a row rises by less */
     double ridge;         /* share of the mean variance */
     uint64_t seed;
 };
-struct mixture_options mixture_defaults(int k, uint64_t seed); /* tied, 10 starts, 300, 500, 1e-5, 1e-6 */
+struct mixture_options mixture_defaults(int k, uint64_t seed); /* tied, 20 starts, 300, 500, 1e-5, 1e-6 */
 
 struct mixture {
     int k, columns;

@@ -5,7 +5,8 @@
  *   features = [sqrt(1 - lambda) z(X), sqrt(lambda) z(M)]  or  [sqrt(1 - lambda) z(X), sqrt(2 lambda / 3) z(M), sqrt(lambda / 3) z(F)]
  *
  * z: mean 0 and variance 1 over all spots. Principal components of the features are formed block by block; nothing of size spots x
- * features is held. A spot without neighbours has M = x, F = 0. Same bits on any number of ranks. */
+ * features is held. A spot without neighbours has M = x, F = 0. Their covariance is formed from single precision: scores hold to about
+ * 1e-6. Same bits on any number of ranks. */
 #ifndef MONGE_NEIGHBOUR_FEATURES_H
 #define MONGE_NEIGHBOUR_FEATURES_H
 

@@ -28,6 +28,10 @@ struct nodes {
 status nodes_new(struct nodes *nodes, const struct section *section);
 void nodes_free(struct nodes *nodes);
 
+/* Collective. Other coordinates: position [section->n_spots x 2], by row of the input, the same on all ranks (section_positions.h). Spacings are
+ * measured anew; cells of lattices stay. MONGE_BAD_DATA: a node without finite coordinates. */
+status nodes_move(struct nodes *nodes, const struct section *section, const double *position);
+
 /* Collective. Counts of own nodes (rows.n_own x section->n_genes), to be freed with sparse_rows_free. */
 status nodes_counts(const struct nodes *nodes, const struct section *section, struct sparse_rows *rows);
 

@@ -4,7 +4,8 @@
  *
  * The same bits on any number of ranks: means and variances are exact sums of blocks of rows; the covariance of a block is one product of fixed
  * shape, rounded to multiples of a power of two that follows from the variances, so that sums over blocks are exact (rounded_sum.h); rank 0
- * alone finds the eigenvectors and gives them to all. */
+ * alone finds the eigenvectors (ARPACK) and gives them to all. Only pca_log_counts has all ranks find them (ScaLAPACK): there numbers of
+ * ranks agree to 1e-6 relative. */
 #ifndef MONGE_PCA_H
 #define MONGE_PCA_H
 
@@ -29,7 +30,8 @@ void pca_free(struct pca *pca);
 /* All functions are collective over rows->comm. used [own rows] or NULL: all. */
 
 /* Of log-normalised counts, y_ig = log(1 + 1e4 x_ig / sum_g x_ig). max_features: genes of largest variance that enter (ties by index).
- * Refuses (MONGE_BAD_DATA) more components than features or used rows allow. */
+ * Refuses (MONGE_BAD_DATA) more components than features or used rows allow. Mean, total variance and features have the same bits on any number
+ * of ranks; variance, loading and score agree to 1e-6. */
 status pca_log_counts(struct pca *pca, const struct partition *rows, const struct sparse_rows *counts, const uint8_t *used, int64_t n_genes,
                       int n_components, int max_features);
 
@@ -53,6 +55,8 @@ struct pca_source {
     void *context;
     const double *scale;
     bool unit_variance;
+    bool
+        single; /* the covariance of a block is a product of floats, in half the time: its entries are off by about 1e-7 of the variances */
 };
 struct pca_seconds { /* of this rank */
     double moments, covariance, eigenvectors, scores;

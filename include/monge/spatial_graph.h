@@ -14,6 +14,9 @@ struct spatial_graph_options {
 };
 extern const struct option_table spatial_graph_options;
 
+/* Collective over section->comm. nodes_new, at the positions that the options name. */
+status spatial_graph_nodes(struct nodes *nodes, const struct section *section, const struct graph_options *options);
+
 /* What is to be known before a graph is trusted. */
 struct graph_report {
     struct graph_summary summary;

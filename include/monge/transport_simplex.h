@@ -46,6 +46,8 @@ status transport_simplex_new_sparse(struct transport_simplex **simplex, int64_t 
                                     const int64_t *column, const double *p, const double *q, const double *start_f, const double *start_g);
 status transport_simplex_solve(struct transport_simplex *simplex, const double *cost, struct transport_plan *plan, double *f, double *g,
                                struct transport_simplex_result *result);
+/* More pairs, with those of before among them (columns ascending within rows; borrowed): the next solve still starts from the tree. */
+void transport_simplex_widen(struct transport_simplex *simplex, const int64_t *row_start, const int64_t *column);
 void transport_simplex_free(struct transport_simplex *simplex);
 
 #endif

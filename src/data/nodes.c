@@ -66,6 +66,14 @@ static void place_node(struct nodes *nodes, const struct section *section, int64
         slide_array_cell(&section->slide, site, &nodes->cell_row[node], &nodes->cell_col[node]);
 }
 
+static status check_place(const struct nodes *nodes, const struct section *section, int64_t node)
+{
+    if (isfinite(nodes->x[node]) && isfinite(nodes->y[node]))
+        return MONGE_OK;
+    return error_set(MONGE_BAD_DATA, "%s: the spot of row %" PRId64 " has no finite position (%g, %g); remove it or give its place in obsm",
+                     name_of(section), section->slide.spot[nodes->site[node]], nodes->x[node], nodes->y[node]);
+}
+
 static status place_nodes(struct nodes *nodes, const struct section *section)
 {
     int64_t node = 0;
@@ -76,10 +84,8 @@ static status place_nodes(struct nodes *nodes, const struct section *section)
         while (section->n_parts > 0 && site >= section->parts[part].first_site + section->parts[part].n_sites)
             part++;
         place_node(nodes, section, node, site);
-        if (!isfinite(nodes->x[node]) || !isfinite(nodes->y[node]))
-            return error_set(MONGE_BAD_DATA,
-                             "%s: the spot of row %" PRId64 " has no finite position (%g, %g); remove it or give its place in obsm/spatial",
-                             name_of(section), section->slide.spot[site], nodes->x[node], nodes->y[node]);
+        if (check_place(nodes, section, node) != MONGE_OK)
+            return error_code();
         nodes->part[node++] = part;
     }
     return MONGE_OK;
@@ -118,6 +124,20 @@ status nodes_new(struct nodes *nodes, const struct section *section)
     if (s != MONGE_OK)
         nodes_free(nodes);
     return s;
+}
+
+status nodes_move(struct nodes *nodes, const struct section *section, const double *position)
+{
+    status s = MONGE_OK;
+    for (int64_t node = 0; node < nodes->n && s == MONGE_OK; node++) {
+        int64_t spot = section->slide.spot[nodes->site[node]];
+        nodes->x[node] = position[2 * spot];
+        nodes->y[node] = position[2 * spot + 1];
+        s = check_place(nodes, section, node);
+    }
+    if (s == MONGE_OK)
+        s = measure_parts(nodes, section);
+    return agree(section->comm, s);
 }
 
 /* ---- values of nodes ---- */

@@ -21,7 +21,8 @@ static herr_t add_name(hid_t group, const char *name, const H5L_info_t *info, vo
     (void)group;
     (void)info;
     struct listing *listing = data;
-    text_add(listing->text, "%s%s", listing->n++ ? ", " : "", name);
+    if (name[0] != '_') /* _index, __categories */
+        text_add(listing->text, "%s%s", listing->n++ ? ", " : "", name);
     return 0;
 }
 
@@ -116,8 +117,8 @@ status contents_add(struct text *text, const char *path)
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* errors are told by status, not printed by HDF5 */
     hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if (file >= 0) {
-        static const char *const groups[] = {"layers", "obsm", "varm"};
-        for (int i = 0; i < 3; i++)
+        static const char *const groups[] = {"layers", "obs", "obsm", "obsp", "varm"};
+        for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
             add_group(text, file, groups[i]);
         struct listing listing = {text, 0};
         if (H5Lexists(file, "uns", H5P_DEFAULT) > 0 && H5Lexists(file, "uns/monge", H5P_DEFAULT) > 0)

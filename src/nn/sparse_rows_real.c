@@ -39,8 +39,9 @@ static status copy_rows(struct sparse_rows *x, const int64_t *start, const int32
         x->largest[i] = 0;
         for (int64_t k = 0; k < count; k++) {
             if (entry[k].column < 0 || entry[k].column >= x->columns) {
+                error_set(MONGE_INTERNAL, "column %d of sparse rows with %d columns", entry[k].column, x->columns);
                 free(entry);
-                return error_set(MONGE_INTERNAL, "column %d of sparse rows with %d columns", entry[k].column, x->columns);
+                return error_code();
             }
             real size = entry[k].value < 0 ? -entry[k].value : entry[k].value;
             x->largest[i] = size > x->largest[i] ? size : x->largest[i];

@@ -12,6 +12,7 @@ struct fgw_side {
     int64_t n;
     const double *position; /* n x 2 */
     const double *distance; /* n x n, or NULL: from the positions */
+    struct gw_cost cost;
 };
 
 /* Rows first .. first + rows - 1 and columns column .. column + columns - 1 of the distances; out: rows x columns. */

@@ -25,20 +25,25 @@ void fgw_rows(MPI_Comm comm, int64_t n, int64_t *first, int64_t *count)
     *count = (end < n ? end : n) - *first;
 }
 
+/* |x_i - x_j|^2 */
+static double between(const struct fgw_side *side, int64_t i, int64_t j)
+{
+    double dx = side->position[2 * i] - side->position[2 * j], dy = side->position[2 * i + 1] - side->position[2 * j + 1];
+    return dx * dx + dy * dy;
+}
+
 static double distance(const struct fgw_side *side, int64_t i, int64_t j)
 {
     if (side->distance)
         return side->distance[i * side->n + j];
-    double dx = side->position[2 * i] - side->position[2 * j], dy = side->position[2 * i + 1] - side->position[2 * j + 1];
-    return sqrt(dx * dx + dy * dy);
+    return gw_cost_between(&side->cost, between(side, i, j));
 }
 
 static double squared_distance(const struct fgw_side *side, int64_t i, int64_t j)
 {
     if (side->distance)
         return side->distance[i * side->n + j] * side->distance[i * side->n + j];
-    double dx = side->position[2 * i] - side->position[2 * j], dy = side->position[2 * i + 1] - side->position[2 * j + 1];
-    return dx * dx + dy * dy;
+    return gw_cost_squared(&side->cost, between(side, i, j));
 }
 
 void fgw_side_apply(const struct fgw_side *side, const double *w, double *out)
@@ -197,6 +202,8 @@ static status check_problem(struct fgw_dense *dense)
         return error_set(MONGE_USAGE, "alpha is %g: it must be between 0 and 1", p->alpha);
     if (!p->M && p->alpha < 1.0)
         return error_set(MONGE_USAGE, "alpha is %g but no dissimilarity is given", p->alpha);
+    if (p->cost.kind == GW_SQUARED && !(p->cost.length > 0.0))
+        return error_set(MONGE_USAGE, "squared distances are to be divided by %g: it must be above 0", p->cost.length);
     status s = check_weights("A", p->n, p->p, &dense->sum_p);
     if (s == MONGE_OK)
         s = check_weights("B", p->m, p->q, &dense->sum_q);
@@ -214,8 +221,8 @@ static status check_problem(struct fgw_dense *dense)
 status fgw_dense_new(struct fgw_dense *dense, const struct fgw_problem *problem)
 {
     *dense = (struct fgw_dense){.problem = problem,
-                                .a = {.n = problem->n, .position = problem->x, .distance = problem->c_a},
-                                .b = {.n = problem->m, .position = problem->y, .distance = problem->c_b}};
+                                .a = {.n = problem->n, .position = problem->x, .distance = problem->c_a, .cost = problem->cost},
+                                .b = {.n = problem->m, .position = problem->y, .distance = problem->c_b, .cost = problem->cost}};
     MPI_Comm_rank(problem->comm, &dense->rank);
     MPI_Comm_size(problem->comm, &dense->size);
     fgw_rows(problem->comm, problem->n, &dense->first, &dense->count);

@@ -22,10 +22,10 @@ static const double RISE = 0.02;                            /* of F, beyond what
 static const double COARSE_TOL = 1e-3, POLISHED_TOL = 1e-2; /* at the end, where a finer level or exact steps follow */
 enum { PRUNE_EVERY = 3, LEAST_STEPS = 5, POLISHED_STEPS = 3 };
 
-void stage_free(struct stage *stage)
+void stage_free(struct fgw_stage *stage)
 {
     transport_plan_free(&stage->plan);
-    *stage = (struct stage){0};
+    *stage = (struct fgw_stage){0};
 }
 
 /* ---- where a spot of A is expected ---- */
@@ -122,13 +122,13 @@ static status prolong(const struct sparse_level *level, const struct transport_p
     return MONGE_OK;
 }
 
-/* The plan of the same level with smaller radii: pairs that are new get a small share of what the row's mean pair has. */
-static void carry(const struct sparse_level *level, const struct fgw_candidates *old, const double *old_plan, double *plan)
+/* The plan of the same level with smaller radii: pairs that are new get `share` of what the row's mean pair has. */
+static void carry(const struct sparse_level *level, const struct fgw_candidates *old, const double *old_plan, double share, double *plan)
 {
     const struct fgw_candidates *c = &level->allowed;
     for (int64_t i = 0; i < c->n_rows; i++) {
         int64_t e = old->row_start[i], end = old->row_start[i + 1];
-        double newcomer = FLOOR * level->p[level->rows.first + i] / (double)(c->row_start[i + 1] - c->row_start[i] + 1);
+        double newcomer = share * level->p[level->rows.first + i] / (double)(c->row_start[i + 1] - c->row_start[i] + 1);
         for (int64_t k = c->row_start[i]; k < c->row_start[i + 1]; k++) {
             while (e < end && old->column[e] < c->column[k])
                 e++;
@@ -203,6 +203,7 @@ void level_run_free(struct level_run *run)
 {
     sparse_level_free(&run->level);
     landmark_distance_free(&run->distance);
+    transport_simplex_free(run->simplex);
     free(run->moved);
     free(run->centre);
     free(run->radius);
@@ -212,7 +213,7 @@ void level_run_free(struct level_run *run)
     *run = (struct level_run){0};
 }
 
-status level_run_new(struct level_run *run, const struct multilevel *solve, int number, const struct stage *above)
+status level_run_new(struct level_run *run, const struct multilevel *solve, int number, const struct fgw_stage *above)
 {
     int coarser = number > 0 ? number - 1 : 0;
     const struct pooled_slice *a = &solve->a[number], *b = &solve->b[number], *up_a = &solve->a[coarser], *up_b = &solve->b[coarser];
@@ -227,7 +228,8 @@ status level_run_new(struct level_run *run, const struct multilevel *solve, int 
         run->inner_tol = fmax(run->inner_tol, POLISHED_TOL);
     }
     run->tol = run->full && !solve->polished ? solve->options->tol : 10.0 * solve->options->tol;
-    run->trace = malloc((size_t)((run->steps + 1) * MOST_ROUNDS + solve->options->polish_steps + 2) * sizeof *run->trace);
+    run->trace = malloc((size_t)((run->steps + 1) * MOST_ROUNDS + (solve->options->polish_steps + 1) * (MOST_PRICINGS + 1) + 1) *
+                        sizeof *run->trace);
     run->moved = malloc((m + 1) * 2 * sizeof(double));
     run->centre = malloc((n + 1) * 2 * sizeof(double));
     run->radius = malloc((n + 1) * sizeof(double));
@@ -250,7 +252,8 @@ status level_run_new(struct level_run *run, const struct multilevel *solve, int 
     free(up_moved);
     free(displacement);
     if (s == MONGE_OK)
-        s = landmark_distance_new(&run->distance, a->n, a->position, solve->options->landmarks, solve->options->rank);
+        s = landmark_distance_new(&run->distance, &solve->problem->cost, a->n, a->position, solve->options->landmarks,
+                                  solve->options->rank);
     s = agree(solve->comm, s);
     const struct fgw_scalable_problem *p = solve->problem;
     run->input = (struct level_input){.number = number,
@@ -285,6 +288,9 @@ static status take_steps(struct level_run *run, const double *plan, int steps)
     double began = MPI_Wtime();
     for (int step = 0; s == MONGE_OK && step < steps; step++) {
         double before = level->objective;
+        s = multilevel_pause(run->solve, false);
+        if (s != MONGE_OK)
+            break;
         level->eps = eps * decay;
         s = sparse_level_step(level, fmax(run->inner_tol, FIRST_TOL * pow(TOL_DECAY, step)));
         if (s != MONGE_OK)
@@ -355,7 +361,7 @@ static status check_candidates(struct level_run *run, enum growth *growth)
 }
 
 /* Candidates and steps once; old: plan on the candidates of the round before, or NULL for the coarser level's. */
-static status solve_round(struct level_run *run, const struct stage *above, const struct fgw_candidates *old, const double *old_plan)
+static status solve_round(struct level_run *run, const struct fgw_stage *above, const struct fgw_candidates *old, const double *old_plan)
 {
     const struct multilevel *solve = run->solve;
     struct sparse_level *level = &run->level;
@@ -366,7 +372,7 @@ static status solve_round(struct level_run *run, const struct stage *above, cons
     double *plan = malloc(((size_t)level->allowed.row_start[level->rows.n_own] + 1) * sizeof *plan);
     s = plan ? MONGE_OK : error_memory("a sparse plan", 8.0 * (double)level->n);
     if (s == MONGE_OK && old_plan)
-        carry(level, old, old_plan, plan);
+        carry(level, old, old_plan, FLOOR, plan);
     else if (s == MONGE_OK)
         s = prolong(level, &above->plan, &solve->a[coarser], &solve->b[coarser], run->parent_a, run->parent_b, plan);
     s = agree(solve->comm, s);
@@ -391,7 +397,7 @@ static status put_aside(struct sparse_level *level, struct fgw_candidates *old, 
     return s;
 }
 
-status level_run_solve(struct level_run *run, const struct stage *above)
+status level_run_solve(struct level_run *run, const struct fgw_stage *above)
 {
     struct fgw_candidates old = {0};
     double *old_plan = NULL;
@@ -415,6 +421,72 @@ status level_run_solve(struct level_run *run, const struct stage *above)
     fgw_candidates_free(&old);
     free(old_plan);
     return s;
+}
+
+/* ---- after a polish ---- */
+
+/* Rows grow as far as they would reach. */
+static bool grow_to(int64_t n, const double *reach, double widest, double *radius)
+{
+    bool grown = false;
+    for (int64_t i = 0; i < n; i++)
+        if (reach[i] > 0.0 && radius[i] < widest) {
+            radius[i] = fmin(fmax(reach[i] * (1.0 + 1e-9), GROWTH * radius[i]), widest);
+            grown = true;
+        }
+    return grown;
+}
+
+/* The level again with the radii of the run: plan and potentials as they were, new pairs empty. */
+static status renew_level(struct level_run *run)
+{
+    struct sparse_level *level = &run->level;
+    struct fgw_candidates old = {0};
+    double *old_plan = NULL, *plan = NULL, *f = level->f, *g = level->g;
+    level->f = level->g = NULL;
+    status s = put_aside(level, &old, &old_plan);
+    sparse_level_free(level);
+    if (s == MONGE_OK)
+        s = sparse_level_new(level, run->solve->comm, &run->input, run->solve->options);
+    if (s == MONGE_OK) {
+        plan = malloc(((size_t)level->allowed.row_start[level->rows.n_own] + 1) * sizeof *plan);
+        s = agree(run->solve->comm, plan ? MONGE_OK : error_memory("a sparse plan", 8.0 * (double)level->n));
+    }
+    if (s == MONGE_OK) {
+        carry(level, &old, old_plan, 0.0, plan);
+        s = sparse_level_start(level, &run->distance, plan);
+    }
+    if (s == MONGE_OK)
+        s = sparse_level_revive(level, plan);
+    if (s == MONGE_OK) {
+        memcpy(level->f, f, (size_t)level->rows.n_own * sizeof *f);
+        memcpy(level->g, g, (size_t)level->columns.n_own * sizeof *g);
+        kernel_pattern_share_columns(&level->pattern, level->g);
+    }
+    fgw_candidates_free(&old);
+    free(old_plan);
+    free(plan);
+    free(f);
+    free(g);
+    return s;
+}
+
+status level_run_widen(struct level_run *run, bool *grown)
+{
+    const struct multilevel *solve = run->solve;
+    double *reach = malloc(((size_t)run->input.n + 1) * sizeof *reach);
+    *grown = false;
+    status s = agree(solve->comm, reach ? MONGE_OK : error_memory("the rim of the candidates", 8.0 * (double)run->input.n));
+    if (s == MONGE_OK)
+        s = sparse_level_price(&run->level, &run->input, reach, &run->excess);
+    if (s == MONGE_OK && solve->polished && run->widened < MOST_PRICINGS &&
+        run->excess > solve->options->wider_tol * fabs(run->level.objective))
+        *grown = grow_to(run->input.n, reach, solve->options->radius_most * solve->spacing[run->number], run->radius);
+    free(reach);
+    if (!*grown)
+        return s;
+    run->widened++;
+    return renew_level(run);
 }
 
 /* ---- for the next level ---- */
@@ -457,12 +529,13 @@ static status whole_plan(const struct sparse_level *level, struct transport_plan
     return s;
 }
 
-status level_run_stage(const struct level_run *run, const struct stage *above, struct stage *next)
+status level_run_stage(const struct level_run *run, const struct fgw_stage *above, struct fgw_stage *next)
 {
     struct procrustes fit;
-    *next = (struct stage){.objective = run->level.objective,
-                           .scaled =
-                               fgw_scaled_objective(run->level.alpha, run->solve->spacing[run->number], run->level.linear, run->level.gw)};
+    *next = (struct fgw_stage){
+        .start = above->start,
+        .objective = run->level.objective,
+        .scaled = fgw_scaled_objective(run->level.alpha, run->solve->spacing[run->number], run->level.linear, run->level.gw)};
     status s = sparse_level_fit(&run->level, true, &fit);
     if (s == MONGE_OK) {
         next->map = procrustes_compose(&fit.map, &above->map);

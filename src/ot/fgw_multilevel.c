@@ -26,7 +26,8 @@ struct fgw_scalable_options fgw_scalable_options_default(void)
                                          .polish = FGW_POLISH_AUTO,
                                          .polish_below = 30000,
                                          .polish_steps = 30,
-                                         .polish_tol = 1e-6};
+                                         .polish_tol = 1e-6,
+                                         .wider_tol = 1e-5};
 }
 
 void fgw_scalable_result_free(struct fgw_scalable_result *r)
@@ -74,11 +75,13 @@ static status check_problem(const struct fgw_scalable_problem *p, const struct f
         return error_set(MONGE_BAD_DATA, "alignment: the weights of the slices add up to %.12g and %.12g; they must be equal", of_a, of_b);
     if (!(p->alpha >= 0.0 && p->alpha <= 1.0))
         return error_set(MONGE_USAGE, "alignment: alpha is %g; it must lie between 0 and 1", p->alpha);
+    if (p->cost.kind == GW_SQUARED && !(p->cost.length > 0.0))
+        return error_set(MONGE_USAGE, "alignment: squared distances are to be divided by %g; it must be above 0", p->cost.length);
     if (p->alpha < 1.0 && !p->dissimilarity)
         return error_set(MONGE_USAGE, "alignment: alpha below 1 needs dissimilarities");
     bool sane = o->rank >= 1 && o->landmarks >= 1 && o->radius > 0.0 && o->radius_most >= o->radius && !(o->eps <= 0.0) &&
                 o->inner_tol > 0.0 && o->inner_most >= 1 && o->steps >= 1 && o->level_steps >= 1 && o->tol >= 0.0 && o->coarse_spots >= 1 &&
-                o->rotations >= 1 && o->keep >= 1 && o->polish_steps >= 0;
+                o->rotations >= 1 && o->keep >= 1 && o->polish_steps >= 0 && o->wider_tol >= 0.0;
     return sane ? MONGE_OK : error_set(MONGE_USAGE, "alignment: an option of the scalable solver is out of range");
 }
 
@@ -200,11 +203,11 @@ static status coarse_dissimilarity(const struct multilevel *m, double **M)
     return s;
 }
 
-static status first_stage(const struct multilevel *m, struct transport_plan *plan, const struct fgw_start *start, struct stage *stage)
+static status first_stage(const struct multilevel *m, struct transport_plan *plan, int start, struct fgw_stage *stage)
 {
     struct procrustes fit;
     const struct plan_rows rows = {MPI_COMM_SELF, 0, plan->n, plan->row_start, plan->column, plan->value};
-    *stage = (struct stage){.objective = start->objective, .scaled = start->scaled};
+    *stage = (struct fgw_stage){.objective = m->search.starts[start].objective, .scaled = m->search.starts[start].scaled, .start = start};
     status s = procrustes_fit(&rows, m->a[0].position, m->b[0].position, true, &fit);
     if (s == MONGE_OK) {
         stage->map = fit.map;
@@ -214,14 +217,16 @@ static status first_stage(const struct multilevel *m, struct transport_plan *pla
     return s;
 }
 
-/* The best starts as stages [keep]. Collective. */
-static status start_stages(const struct multilevel *m, struct fgw_scalable_result *r, int *kept, struct stage *stages, int *best_start)
+/* The best starts as stages. Collective. */
+static status start_stages(struct multilevel *m)
 {
     const struct fgw_scalable_problem *p = m->problem;
+    struct fgw_search *search = &m->search;
     int keep = m->options->keep;
     struct transport_plan *best = calloc((size_t)keep, sizeof *best);
+    int *best_start = calloc((size_t)keep, sizeof *best_start);
     double *M = NULL;
-    status s = agree(m->comm, best ? MONGE_OK : error_memory("the starts", 48.0 * keep));
+    status s = agree(m->comm, best && best_start ? MONGE_OK : error_memory("the starts", 48.0 * keep));
     if (s == MONGE_OK && p->alpha < 1.0)
         s = coarse_dissimilarity(m, &M);
     if (s == MONGE_OK) {
@@ -233,77 +238,153 @@ static status start_stages(const struct multilevel *m, struct fgw_scalable_resul
                                               .y = m->b[0].position,
                                               .M = M,
                                               .alpha = p->alpha,
+                                              .cost = p->cost,
                                               .spacing = m->spacing[0],
                                               .rotations = m->options->rotations,
                                               .keep = keep};
-        s = fgw_multistart(m->comm, &coarse, &r->n_starts, &r->starts, kept, best, best_start);
+        s = fgw_multistart(m->comm, &coarse, &search->n_starts, &search->starts, &search->kept, best, best_start);
     }
-    for (int k = 0; s == MONGE_OK && k < *kept; k++)
-        s = first_stage(m, &best[k], &r->starts[best_start[k]], &stages[k]);
+    for (int k = 0; s == MONGE_OK && k < search->kept; k++)
+        s = first_stage(m, &best[k], best_start[k], &search->stages[k]);
     s = agree(m->comm, s);
+    search->levels = 1;
     for (int k = 0; best && k < keep; k++)
         transport_plan_free(&best[k]);
     free(best);
+    free(best_start);
     free(M);
     return s;
 }
 
+/* A copy of what the caller kept, if it fits the levels. Local. */
+static status resume_stages(struct multilevel *m, const struct fgw_search *from)
+{
+    struct fgw_search *search = &m->search;
+    int last = m->n_levels > 1 ? m->n_levels - 1 : 1;
+    bool fits = from->levels <= last && from->kept >= 1 && from->kept <= m->options->keep && from->n_starts >= 1;
+    for (int k = 0; fits && k < from->kept; k++) {
+        const struct fgw_stage *stage = &from->stages[k];
+        fits = stage->start >= 0 && stage->start < from->n_starts && stage->plan.n == m->a[from->levels - 1].n &&
+               stage->plan.m == m->b[from->levels - 1].n;
+    }
+    if (!fits)
+        return error_set(MONGE_BAD_DATA, "alignment: the search to go on from is that of other slices or options");
+    search->starts = malloc((size_t)from->n_starts * sizeof *search->starts);
+    if (!search->starts)
+        return error_memory("the starts", 64.0 * from->n_starts);
+    memcpy(search->starts, from->starts, (size_t)from->n_starts * sizeof *search->starts);
+    search->n_starts = from->n_starts;
+    search->levels = from->levels;
+    for (; search->kept < from->kept; search->kept++) {
+        struct fgw_stage *stage = &search->stages[search->kept];
+        *stage = from->stages[search->kept];
+        stage->plan = (struct transport_plan){0};
+        if (transport_plan_copy(&stage->plan, &from->stages[search->kept].plan) != MONGE_OK)
+            return error_code();
+    }
+    return MONGE_OK;
+}
+
+status multilevel_pause(const struct multilevel *m, bool level_done)
+{
+    const struct fgw_scalable_problem *p = m->problem;
+    return p->safe_point ? p->safe_point(p->safe_point_context, &m->search, level_done) : MONGE_OK;
+}
+
+void fgw_search_free(struct fgw_search *search)
+{
+    for (int k = 0; search->stages && k < search->kept; k++)
+        stage_free(&search->stages[k]);
+    free(search->stages);
+    free(search->starts);
+    *search = (struct fgw_search){0};
+}
+
 /* ---- level by level ---- */
 
-/* All kept stages through one level but the last. One that is best by both measures goes on alone; before the last level the lowest F does. */
-static status pass_level(const struct multilevel *m, int number, int *kept, struct stage *stages, const int *best_start,
-                         struct fgw_scalable_result *r)
+static int best_of(int n, const struct fgw_stage *stages, bool scaled)
 {
-    int best = 0, best_scaled = 0;
-    status s = MONGE_OK;
-    for (int k = 0; s == MONGE_OK && k < *kept; k++) {
-        struct level_run run;
-        struct stage next = {0};
-        s = level_run_new(&run, m, number, &stages[k]);
-        if (s == MONGE_OK)
-            s = level_run_solve(&run, &stages[k]);
-        if (s == MONGE_OK)
-            s = level_run_stage(&run, &stages[k], &next);
-        level_run_free(&run);
-        stage_free(&stages[k]);
-        stages[k] = next;
-        if (*kept > 1)
-            r->starts[best_start[k]].refined = next.objective;
-        best = next.objective < stages[best].objective ? k : best;
-        best_scaled = next.scaled < stages[best_scaled].scaled ? k : best_scaled;
+    int best = 0;
+    for (int k = 1; k < n; k++)
+        if (scaled ? stages[k].scaled < stages[best].scaled : stages[k].objective < stages[best].objective)
+            best = k;
+    return best;
+}
+
+/* The stages of a level take the place of those before. One that is best by both measures goes on alone; before the last level the lowest
+ * F does. */
+static void take_level(struct multilevel *m, int number, const struct fgw_stage *next)
+{
+    struct fgw_search *search = &m->search;
+    int best = best_of(search->kept, next, false);
+    bool alone = best == best_of(search->kept, next, true) || number >= m->n_levels - 2;
+    for (int k = 0; k < search->kept; k++) {
+        stage_free(&search->stages[k]);
+        search->stages[k] = next[k];
+        if (search->kept > 1)
+            search->starts[next[k].start].refined = next[k].objective;
     }
-    if (best != best_scaled && number < m->n_levels - 2)
-        return s;
-    for (int k = 0; k < *kept && s == MONGE_OK; k++)
+    for (int k = 0; alone && k < search->kept; k++)
         if (k != best)
-            stage_free(&stages[k]);
-    if (best != 0 && s == MONGE_OK) {
-        stages[0] = stages[best];
-        stages[best] = (struct stage){0};
+            stage_free(&search->stages[k]);
+    if (alone && best > 0) {
+        search->stages[0] = search->stages[best];
+        search->stages[best] = (struct fgw_stage){0};
     }
-    *kept = s == MONGE_OK ? 1 : *kept;
+    search->kept = alone ? 1 : search->kept;
+    search->levels = number + 1;
+}
+
+/* All kept stages through one level but the last; what is known stays as it was until all are through. Collective. */
+static status pass_level(struct multilevel *m, int number)
+{
+    const struct fgw_search *search = &m->search;
+    struct fgw_stage *next = calloc((size_t)search->kept, sizeof *next);
+    status s = agree(m->comm, next ? MONGE_OK : error_memory("a level", 128.0 * search->kept));
+    for (int k = 0; s == MONGE_OK && k < search->kept; k++) {
+        struct level_run run;
+        s = level_run_new(&run, m, number, &search->stages[k]);
+        if (s == MONGE_OK)
+            s = level_run_solve(&run, &search->stages[k]);
+        if (s == MONGE_OK)
+            s = level_run_stage(&run, &search->stages[k], &next[k]);
+        level_run_free(&run);
+    }
+    if (s == MONGE_OK)
+        take_level(m, number, next);
+    for (int k = 0; s != MONGE_OK && next && k < search->kept; k++)
+        stage_free(&next[k]);
+    free(next);
+    return s == MONGE_OK ? multilevel_pause(m, true) : s;
+}
+
+static status polish(struct level_run *run, double *gap)
+{
+    const struct fgw_scalable_options *o = run->solve->options;
+    struct gathered gathered = {0};
+    int taken = 0;
+    status s = gathered_new(&gathered, &run->level);
+    if (s == MONGE_OK)
+        s = sparse_level_polish(&run->level, &gathered, o->polish_steps, o->polish_tol, &run->simplex, run->trace + run->n_trace, &taken,
+                                gap);
+    gathered_free(&gathered);
+    run->n_trace += taken;
     return s;
 }
 
-/* Full resolution: steps, rounding, polish or bound of the gap. Collective. */
-static status finish_run(struct level_run *run, const struct stage *above, double *gap, double *seconds)
+/* Full resolution: steps, rounding, then polish or bound of the gap until a wider ring promises nothing. Collective. */
+static status finish_run(struct level_run *run, const struct fgw_stage *above, double *gap, double *seconds)
 {
-    const struct multilevel *m = run->solve;
-    struct gathered gathered = {0};
-    int taken;
+    bool grown = true;
     status s = level_run_solve(run, above);
     double began = MPI_Wtime();
-    if (s != MONGE_OK)
-        return s;
-    run->trace[run->n_trace++] = run->level.objective;
-    if (!m->polished)
-        return sparse_level_gap_bound(&run->level, gap);
-    s = gathered_new(&gathered, &run->level);
     if (s == MONGE_OK)
-        s = sparse_level_polish(&run->level, &gathered, m->options->polish_steps, m->options->polish_tol, run->trace + run->n_trace, &taken,
-                                gap);
-    gathered_free(&gathered);
-    run->n_trace += s == MONGE_OK ? taken : 0;
+        run->trace[run->n_trace++] = run->level.objective;
+    while (s == MONGE_OK && grown) {
+        s = run->solve->polished ? polish(run, gap) : sparse_level_gap_bound(&run->level, gap);
+        if (s == MONGE_OK)
+            s = level_run_widen(run, &grown);
+    }
     *seconds = MPI_Wtime() - began;
     return s;
 }
@@ -348,17 +429,6 @@ static status take_rows(const struct sparse_level *level, struct fgw_scalable_re
     return s;
 }
 
-static void gather_field(const struct partition *sites, const double *own, double *whole)
-{
-    for (int r = 0; r < sites->size; r++) {
-        int64_t first = sites->block_start[sites->rank_block[r]], end = sites->block_start[sites->rank_block[r + 1]];
-        if (r == sites->rank)
-            memcpy(whole + first, own, (size_t)(end - first) * sizeof *own);
-        if (sites->size > 1)
-            MPI_Bcast(whole + first, (int)(end - first), MPI_DOUBLE, r, sites->comm);
-    }
-}
-
 static status take_potentials(const struct sparse_level *level, struct fgw_scalable_result *r)
 {
     double *ordered = malloc(((size_t)level->m + 1) * sizeof *ordered);
@@ -367,8 +437,8 @@ static status take_potentials(const struct sparse_level *level, struct fgw_scala
     status s =
         agree(level->rows.comm, ordered && r->f && r->g ? MONGE_OK : error_memory("potentials", 16.0 * (double)(level->n + level->m)));
     if (s == MONGE_OK) {
-        gather_field(&level->rows, level->f, r->f);
-        gather_field(&level->columns, level->g, ordered);
+        whole_field(&level->rows, level->f, r->f);
+        whole_field(&level->columns, level->g, ordered);
         for (int64_t k = 0; k < level->m; k++)
             r->g[level->column_order[k]] = ordered[k];
     }
@@ -382,7 +452,7 @@ static status take_transform(const struct multilevel *m, struct fgw_scalable_res
     const struct plan_rows rows = {m->comm, r->rows.first, r->rows.n_own, r->row_start, r->column, r->mass};
     status s = procrustes_fit(&rows, m->problem->x, m->problem->y, true, &fit);
     if (s == MONGE_OK)
-        s = fgw_sparse_gw(&rows, m->problem->x, m->problem->y, PAIRS_AT_MOST, &r->value.gw, &r->value_error);
+        s = fgw_sparse_gw(&rows, m->problem->x, m->problem->y, &m->problem->cost, PAIRS_AT_MOST, &r->value.gw, &r->value_error);
     if (s != MONGE_OK)
         return s;
     memcpy(r->transform.rotation, fit.rotation, sizeof fit.rotation);
@@ -414,6 +484,9 @@ static status take_result(struct level_run *run, double gap, struct fgw_scalable
     r->value.gap = gap;
     r->gap_share = gap / fmax(fabs(r->value.objective), DBL_MIN);
     r->gap_exact = m->polished;
+    r->wider_gap = gap + run->excess;
+    r->wider_clean = run->excess <= m->options->wider_tol * fabs(level->objective);
+    r->widened = run->widened;
     r->objective_low_rank = level->objective;
     r->trace = run->trace;
     r->n_trace = run->n_trace;
@@ -442,22 +515,24 @@ static void drop_run(struct level_run *run)
 }
 
 /* The kept stages at full resolution; the best run makes the result. */
-static status last_level(const struct multilevel *m, int kept, struct stage *stages, const int *best_start, struct fgw_scalable_result *r)
+static status last_level(struct multilevel *m, struct fgw_scalable_result *r)
 {
+    struct fgw_search *search = &m->search;
     struct level_run *best = NULL;
     double best_gap = NAN;
     status s = MONGE_OK;
-    for (int k = 0; s == MONGE_OK && k < kept; k++) {
+    for (int k = 0; s == MONGE_OK && k < search->kept; k++) {
+        const struct fgw_stage *above = &search->stages[k];
         struct level_run *run = calloc(1, sizeof *run);
         double gap = NAN, seconds = 0.0;
         s = agree(m->comm, run ? MONGE_OK : error_memory("a level", (double)sizeof *run));
         if (s == MONGE_OK)
-            s = level_run_new(run, m, m->n_levels - 1, &stages[k]);
+            s = level_run_new(run, m, m->n_levels - 1, above);
         if (s == MONGE_OK)
-            s = finish_run(run, &stages[k], &gap, &seconds);
+            s = finish_run(run, above, &gap, &seconds);
         r->seconds_polish += seconds;
-        if (kept > 1 && s == MONGE_OK)
-            r->starts[best_start[k]].refined = run->level.objective;
+        if (search->kept > 1 && s == MONGE_OK)
+            search->starts[above->start].refined = run->level.objective;
         if (s == MONGE_OK && (!best || run->level.objective < best->level.objective)) {
             struct level_run *worse = best;
             best = run;
@@ -472,18 +547,28 @@ static status last_level(const struct multilevel *m, int kept, struct stage *sta
     return s;
 }
 
-static status solve(struct multilevel *m, struct stage *stages, int *best_start, struct fgw_scalable_result *r)
+static status solve(struct multilevel *m, struct fgw_scalable_result *r)
 {
-    int kept = 0;
+    const struct fgw_search *from = m->problem->resume;
     double began = MPI_Wtime();
-    status s = start_stages(m, r, &kept, stages, best_start);
+    status s = MONGE_OK;
+    if (from && from->levels > 0) {
+        s = agree(m->comm, resume_stages(m, from));
+    } else {
+        s = start_stages(m);
+        if (s == MONGE_OK)
+            s = multilevel_pause(m, true);
+    }
     r->seconds_starts = MPI_Wtime() - began;
-    for (int l = 1; s == MONGE_OK && l < m->n_levels - 1; l++)
-        s = pass_level(m, l, &kept, stages, best_start, r);
+    for (int l = m->search.levels; s == MONGE_OK && l < m->n_levels - 1; l++)
+        s = pass_level(m, l);
     r->levels = m->n_levels;
     r->seconds_levels = MPI_Wtime() - began - r->seconds_starts;
     if (s == MONGE_OK)
-        s = last_level(m, kept, stages, best_start, r);
+        s = last_level(m, r);
+    r->n_starts = m->search.n_starts;
+    r->starts = m->search.starts;
+    m->search.starts = NULL;
     return s;
 }
 
@@ -502,23 +587,19 @@ status fgw_scalable_solve(MPI_Comm comm, const struct fgw_scalable_problem *prob
     status s = check_problem(problem, m.options);
     m.polished = wants_polish(&m);
     size_t keep = m.options->keep > 0 ? (size_t)m.options->keep : 1;
-    struct stage *stages = calloc(keep, sizeof *stages);
-    int *best_start = calloc(keep, sizeof *best_start);
-    if (s == MONGE_OK && !(stages && best_start))
+    m.search.stages = calloc(keep, sizeof *m.search.stages);
+    if (s == MONGE_OK && !m.search.stages)
         s = error_memory("the starts", 128.0 * (double)keep);
     if (s == MONGE_OK)
         s = make_levels(&m);
     s = agree(comm, s);
     if (s == MONGE_OK)
-        s = solve(&m, stages, best_start, r);
+        s = solve(&m, r);
     for (int l = 0; l < m.n_levels; l++) {
         pooled_slice_free(&m.a[l]);
         pooled_slice_free(&m.b[l]);
     }
-    for (size_t k = 0; stages && k < keep; k++)
-        stage_free(&stages[k]);
-    free(stages);
-    free(best_start);
+    fgw_search_free(&m.search);
     if (s != MONGE_OK)
         fgw_scalable_result_free(r);
     return s;

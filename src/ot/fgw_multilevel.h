@@ -4,7 +4,7 @@
 
 #include "fgw_sparse_parts.h"
 
-enum { MOST_LEVELS = 24, MOST_ROUNDS = 7 };
+enum { MOST_LEVELS = 24, MOST_ROUNDS = 7, MOST_PRICINGS = 6 };
 
 struct multilevel {
     MPI_Comm comm;
@@ -14,15 +14,13 @@ struct multilevel {
     int n_levels;                                       /* 0 is the coarsest, n_levels - 1 the spots */
     struct pooled_slice a[MOST_LEVELS], b[MOST_LEVELS]; /* by level */
     double spacing[MOST_LEVELS];
+    struct fgw_search search; /* as it stands */
 };
 
-/* What one start knows after a level. */
-struct stage {
-    struct plane_map map;       /* places of B into A's frame */
-    struct transport_plan plan; /* whole, on all ranks; super-spots of the level in their own numbers */
-    double objective, scaled; /* F, and with lengths in units of the level's spacing */
-};
-void stage_free(struct stage *stage);
+void stage_free(struct fgw_stage *stage);
+
+/* Collective. Lets the caller keep what is known, or stop. */
+status multilevel_pause(const struct multilevel *m, bool level_done);
 
 /* One start at one level. */
 struct level_run {
@@ -38,8 +36,11 @@ struct level_run {
     int steps;                       /* at most */
     double tol, inner_tol;           /* of F from step to step; of the marginals of the last steps */
     double ring_share;
-    bool pressed;          /* mass still presses against the widest radius */
-    double marginal_error; /* before rounding */
+    bool pressed;                      /* mass still presses against the widest radius */
+    double excess;                     /* of sparse_level_price */
+    int widened;                       /* how often the candidates grew because of it */
+    struct transport_simplex *simplex; /* rank 0: of the polish */
+    double marginal_error;             /* before rounding */
     int n_trace;
     double *trace;
     int steps_taken;
@@ -47,11 +48,14 @@ struct level_run {
     double seconds;
 };
 /* Local but for the landmarks. above: the stage of the coarser level, or of this one if it is the coarsest. Collective. */
-status level_run_new(struct level_run *run, const struct multilevel *solve, int number, const struct stage *above);
+status level_run_new(struct level_run *run, const struct multilevel *solve, int number, const struct fgw_stage *above);
 void level_run_free(struct level_run *run);
 /* Collective. Proximal steps with as many changes of the candidates as it takes; at full resolution the plan is then rounded. */
-status level_run_solve(struct level_run *run, const struct stage *above);
+status level_run_solve(struct level_run *run, const struct fgw_stage *above);
+/* Collective, after a polish, full resolution. Prices a wider ring and lets rows grow that could send mass there for less; then the level
+ * has the same plan and potentials on more candidates, to be polished again. *grown: false if all is well, or nothing more may grow. */
+status level_run_widen(struct level_run *run, bool *grown);
 /* Collective. What is known after a level, for the next one. */
-status level_run_stage(const struct level_run *run, const struct stage *above, struct stage *next);
+status level_run_stage(const struct level_run *run, const struct fgw_stage *above, struct fgw_stage *next);
 
 #endif

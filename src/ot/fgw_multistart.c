@@ -67,8 +67,16 @@ static void name_start(const struct coarse_problem *p, int start, struct fgw_sta
 /* One start to its end. Local. */
 static status solve_start(const struct coarse_problem *p, int start, double *cost, struct fgw_result *result)
 {
-    const struct fgw_problem dense = {
-        .comm = MPI_COMM_SELF, .n = p->n, .m = p->m, .p = p->p, .q = p->q, .x = p->x, .y = p->y, .M = p->M, .alpha = p->alpha};
+    const struct fgw_problem dense = {.comm = MPI_COMM_SELF,
+                                      .n = p->n,
+                                      .m = p->m,
+                                      .p = p->p,
+                                      .q = p->q,
+                                      .x = p->x,
+                                      .y = p->y,
+                                      .M = p->M,
+                                      .alpha = p->alpha,
+                                      .cost = p->cost};
     struct fgw_options options = fgw_options_default();
     struct transport_plan plan = {0};
     options.tol = START_TOL;

@@ -63,40 +63,55 @@ static status make_rows(struct geometry *g, const struct sparse_level *level, do
     return s;
 }
 
-/* Local: U and squares of own and ghost columns. */
-static status fill_columns(struct geometry *g, const struct sparse_level *level)
+static status fill_factors(struct geometry *g, int64_t n, const double *position)
 {
-    int64_t own = level->columns.n_own, ghosts = level->pattern.n_ghost_columns;
-    int rank = g->distance->rank;
-    double *position = malloc(((size_t)ghosts + 1) * 2 * sizeof *position);
     free(g->factor_b);
     free(g->square_b);
-    g->factor_b = malloc(((size_t)(own + ghosts) * (size_t)rank + 1) * sizeof *g->factor_b);
-    g->square_b = malloc(((size_t)(own + ghosts) + 1) * sizeof *g->square_b);
-    status s =
-        position && g->factor_b && g->square_b ? MONGE_OK : error_memory("low-rank distances", 8.0 * (double)((own + ghosts) * rank));
-    if (s == MONGE_OK) {
-        for (int64_t k = 0; k < ghosts; k++)
-            memcpy(position + 2 * k, level->y + 2 * level->pattern.ghost_column[k], 2 * sizeof *position);
-        s = landmark_distance_factor(g->distance, own, level->y + 2 * level->columns.first, g->factor_b);
-        if (s == MONGE_OK)
-            s = landmark_distance_factor(g->distance, ghosts, position, g->factor_b + own * rank);
-    }
-    free(position);
+    g->factor_b = malloc(((size_t)n * (size_t)g->distance->rank + 1) * sizeof *g->factor_b);
+    g->square_b = malloc(((size_t)n + 1) * sizeof *g->square_b);
+    return g->factor_b && g->square_b ? landmark_distance_factor(g->distance, n, position, g->factor_b)
+                                      : error_memory("low-rank distances", 8.0 * (double)(n * g->distance->rank));
+}
+
+static void fill_squares(struct geometry *g, int64_t n)
+{
+    for (int64_t k = 0; k < n; k++)
+        g->square_b[k] = quadratic(g->distance, g->spread_b, g->factor_b + k * g->distance->rank);
+}
+
+status geometry_fill(struct geometry *g, int64_t n, const double *position)
+{
+    status s = fill_factors(g, n, position);
+    if (s == MONGE_OK)
+        fill_squares(g, n);
     return s;
 }
 
-static void square_columns(struct geometry *g, const struct sparse_level *level)
+static int64_t all_columns(const struct sparse_level *level)
 {
-    for (int64_t k = 0; k < level->columns.n_own + level->pattern.n_ghost_columns; k++)
-        g->square_b[k] = quadratic(g->distance, g->spread_b, g->factor_b + k * g->distance->rank);
+    return level->columns.n_own + level->pattern.n_ghost_columns;
+}
+
+/* Places of own and ghost columns. */
+static double *column_positions(const struct sparse_level *level)
+{
+    int64_t own = level->columns.n_own;
+    double *position = malloc(((size_t)all_columns(level) + 1) * 2 * sizeof *position);
+    if (!position) {
+        error_memory("low-rank distances", 16.0 * (double)all_columns(level));
+        return NULL;
+    }
+    memcpy(position, level->y + 2 * level->columns.first, (size_t)own * 2 * sizeof *position);
+    for (int64_t k = own; k < all_columns(level); k++)
+        memcpy(position + 2 * k, level->y + 2 * level->pattern.ghost_column[k - own], 2 * sizeof *position);
+    return position;
 }
 
 status geometry_columns(struct geometry *g, const struct sparse_level *level)
 {
-    status s = fill_columns(g, level);
-    if (s == MONGE_OK)
-        square_columns(g, level);
+    double *position = column_positions(level);
+    status s = position ? geometry_fill(g, all_columns(level), position) : error_code();
+    free(position);
     return s;
 }
 
@@ -110,13 +125,14 @@ status geometry_new(struct geometry *g, const struct sparse_level *level, const 
                            .spread_b = malloc(rank * rank * sizeof(double)),
                            .moment = calloc(rank * rank, sizeof(double)),
                            .row = malloc(rank * sizeof(double))};
-    double *spread_a = malloc(rank * rank * sizeof *spread_a);
-    bool all = g->factor_a && g->square_a && g->spread_b && g->moment && g->row && spread_a;
+    double *spread_a = malloc(rank * rank * sizeof *spread_a), *position = column_positions(level);
+    bool all = g->factor_a && g->square_a && g->spread_b && g->moment && g->row && spread_a && position;
     status s = all ? MONGE_OK : error_memory("low-rank distances", 8.0 * (double)(n * rank));
     if (s == MONGE_OK)
         s = landmark_distance_factor(distance, (int64_t)n, level->x + 2 * level->rows.first, g->factor_a);
     if (s == MONGE_OK)
-        s = fill_columns(g, level);
+        s = fill_factors(g, all_columns(level), position);
+    free(position);
     s = agree(comm, s);
     if (s == MONGE_OK) {
         double largest = fmax(largest_of((int64_t)(n * rank), g->factor_a), largest_of(level->columns.n_own * (int64_t)rank, g->factor_b));
@@ -127,7 +143,7 @@ status geometry_new(struct geometry *g, const struct sparse_level *level, const 
     if (s == MONGE_OK)
         s = make_rows(g, level, spread_a);
     if (s == MONGE_OK)
-        square_columns(g, level);
+        fill_squares(g, all_columns(level));
     free(spread_a);
     return s;
 }

@@ -29,6 +29,17 @@ status fgw_share(struct partition *rows, MPI_Comm comm, int64_t n)
     return s;
 }
 
+void whole_field(const struct partition *sites, const double *own, double *whole)
+{
+    for (int r = 0; r < sites->size; r++) {
+        int64_t first = sites->block_start[sites->rank_block[r]], end = sites->block_start[sites->rank_block[r + 1]];
+        if (r == sites->rank)
+            memcpy(whole + first, own, (size_t)(end - first) * sizeof *own);
+        if (sites->size > 1)
+            MPI_Bcast(whole + first, (int)(end - first), MPI_DOUBLE, r, sites->comm);
+    }
+}
+
 static status order_columns(struct sparse_level *level, const struct level_input *input)
 {
     status s = hilbert_order(input->m, input->y, level->column_order);
@@ -48,9 +59,8 @@ static int ascending(const void *a, const void *b)
 }
 
 /* Tells the caller which columns this rank will ask for. Collective if there is a callback. */
-static status begin_level(const struct sparse_level *level, const struct level_input *input)
+static status begin_level(const struct sparse_level *level, const struct level_input *input, const struct fgw_candidates *c)
 {
-    const struct fgw_candidates *c = &level->allowed;
     int64_t *columns = NULL, count = 0;
     unsigned char *seen = calloc((size_t)level->m + 1, 1);
     if (seen) {
@@ -92,10 +102,9 @@ static status check_row(int64_t row, int64_t count, const int64_t *columns, cons
     return MONGE_OK;
 }
 
-/* M of all candidates: the callback wants its own numbers of the columns, ascending. */
-static status ask(struct sparse_level *level, const struct level_input *input)
+/* M of all pairs: the callback wants its own numbers of the columns, ascending. */
+static status ask(const struct sparse_level *level, const struct level_input *input, const struct fgw_candidates *c, float *M)
 {
-    const struct fgw_candidates *c = &level->allowed;
     int64_t widest = 0;
     for (int64_t i = 0; i < c->n_rows; i++)
         widest = c->row_start[i + 1] - c->row_start[i] > widest ? c->row_start[i + 1] - c->row_start[i] : widest;
@@ -113,12 +122,20 @@ static status ask(struct sparse_level *level, const struct level_input *input)
         if (s == MONGE_OK)
             s = check_row(level->rows.first + i, count, wanted, value);
         for (int64_t k = 0; s == MONGE_OK && k < count; k++)
-            level->M[place[wanted[k]]] = (float)value[k];
+            M[place[wanted[k]]] = (float)value[k];
     }
     free(wanted);
     free(place);
     free(value);
     return s;
+}
+
+status sparse_level_ask(const struct sparse_level *level, const struct level_input *input, const struct fgw_candidates *pairs, float *M)
+{
+    status s = input->begin ? begin_level(level, input, pairs) : MONGE_OK;
+    if (s == MONGE_OK)
+        s = ask(level, input, pairs, M);
+    return agree(level->rows.comm, s);
 }
 
 /* ---- making a level ---- */
@@ -175,12 +192,8 @@ status sparse_level_new(struct sparse_level *level, MPI_Comm comm, const struct 
     if (s == MONGE_OK)
         s = find_candidates(level, input);
     s = agree(comm, s);
-    if (s == MONGE_OK && level->alpha < 1.0) {
-        s = input->begin ? begin_level(level, input) : MONGE_OK;
-        if (s == MONGE_OK)
-            s = ask(level, input);
-        s = agree(comm, s);
-    }
+    if (s == MONGE_OK && level->alpha < 1.0)
+        s = sparse_level_ask(level, input, &level->allowed, level->M);
     if (s != MONGE_OK)
         sparse_level_free(level);
     return s;

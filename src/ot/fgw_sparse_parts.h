@@ -11,6 +11,7 @@
 #include "monge/halo.h"
 #include "monge/landmark_distance.h"
 #include "monge/procrustes.h"
+#include "monge/transport_simplex.h"
 #include "sinkhorn_parts.h"
 
 /* ---- fgw_sparse_pattern.c: a sparse kernel by rows and by columns over ranks ---- */
@@ -89,6 +90,8 @@ struct sparse_level;
 /* Collective. Needs the level's positions and pattern. geometry_columns: anew after a change of the pattern; local. */
 status geometry_new(struct geometry *geometry, const struct sparse_level *level, const struct landmark_distance *distance);
 status geometry_columns(struct geometry *geometry, const struct sparse_level *level);
+/* Local. Factors and squares of these columns (n x 2 places) instead. */
+status geometry_fill(struct geometry *geometry, int64_t n, const double *position);
 void geometry_free(struct geometry *geometry);
 /* Collective. The moment of the level's alive plan; trace: <C_A T C_B, T>, so that GW(T) = sum T_ik (square_a_i + square_b_k) - 2 trace. */
 status geometry_moment(struct geometry *geometry, const struct sparse_level *level, double *trace);
@@ -140,6 +143,10 @@ struct level_input {
 status sparse_level_new(struct sparse_level *level, MPI_Comm comm, const struct level_input *input,
                         const struct fgw_scalable_options *options);
 void sparse_level_free(struct sparse_level *level);
+/* Collective. M of pairs of own rows (of the level's candidates or others). */
+status sparse_level_ask(const struct sparse_level *level, const struct level_input *input, const struct fgw_candidates *pairs, float *M);
+/* Collective. own [n_own] of every rank -> whole, on all ranks. */
+void whole_field(const struct partition *sites, const double *own, double *whole);
 /* Collective. Starts from `plan` on the candidates (entries >= 0, not scaled; zeros stay). */
 status sparse_level_start(struct sparse_level *level, const struct landmark_distance *distance, const double *plan);
 /* Collective. One proximal step; then moment, F and potentials are those of the new plan. */
@@ -181,11 +188,19 @@ void gathered_free(struct gathered *gathered);
 status sparse_level_round(struct sparse_level *level, const struct gathered *gathered, unsigned char *short_rows,
                           struct plan_rounding *rounding);
 /* Collective, after sparse_level_round: conditional gradient steps with the exact linear solver on the candidates; at most `steps`, fewer
- * when the gap is below tol |F|. objective [steps]: F after each; gap: of the plan at the end. Potentials f, g are the linear problem's. */
-status sparse_level_polish(struct sparse_level *level, const struct gathered *gathered, int steps, double tol, double *objective,
-                           int *taken, double *gap);
+ * when the gap is below tol |F|. objective [steps]: F after each; gap: of the plan at the end. Potentials f, g are the linear problem's.
+ * simplex: NULL on rank 0 at first; goes on to the next polish of the level with more candidates, and is then the caller's to free. */
+status sparse_level_polish(struct sparse_level *level, const struct gathered *gathered, int steps, double tol,
+                           struct transport_simplex **simplex, double *objective, int *taken, double *gap);
 /* Collective, after sparse_level_round: an upper bound of the gap from potentials made feasible on the candidates. */
 status sparse_level_gap_bound(struct sparse_level *level, double *gap);
+
+/* ---- fgw_sparse_pricing.c ---- */
+
+/* Collective, with the potentials of sparse_level_polish or sparse_level_gap_bound. Prices the pairs within twice each row's radius that
+ * are no candidates. reach [n], on all ranks: how far from the row's centre its farthest pair of negative reduced cost lies, 0: none;
+ * excess: with these pairs as candidates the gap would be larger by at most this. */
+status sparse_level_price(const struct sparse_level *level, const struct level_input *input, double *reach, double *excess);
 
 /* ---- fgw_sparse_rounding.c ---- */
 
@@ -218,6 +233,7 @@ struct coarse_problem {
     const double *p, *q, *x, *y;
     const double *M; /* n x m, the same on all ranks; NULL for alpha 1 */
     double alpha, spacing;
+    struct gw_cost cost;
     int rotations, keep;
 };
 /* F with lengths in units of the spacing of a level. Bins that fit each other badly cost about a squared spacing of geometry: at a coarse
@@ -234,8 +250,9 @@ status fgw_multistart(MPI_Comm comm, const struct coarse_problem *problem, int *
 
 /* ---- fgw_sparse_value.c ---- */
 
-/* Collective. GW of a plan given by rows (any ranges, marginals its own), distances exact: over all pairs of entries if there are at most
+/* Collective. GW of a plan given by rows (any ranges, marginals its own), distances exact, Euclidean or squared: over all pairs of entries if there are at most
  * `most`, else estimated from random pairs; error: standard error, 0 if all were summed. */
-status fgw_sparse_gw(const struct plan_rows *plan, const double *x, const double *y, double most, double *gw, double *error);
+status fgw_sparse_gw(const struct plan_rows *plan, const double *x, const double *y, const struct gw_cost *cost, double most, double *gw,
+                     double *error);
 
 #endif

@@ -10,7 +10,6 @@
 #include "fgw_sparse_parts.h"
 #include "monge/agree.h"
 #include "monge/exact_sum.h"
-#include "monge/transport_simplex.h"
 
 static bool is_root(const struct sparse_level *level)
 {
@@ -140,16 +139,17 @@ status sparse_level_round(struct sparse_level *level, const struct gathered *g, 
 
 /* What rank 0 needs for the linear problem. */
 struct linear_problem {
-    struct transport_simplex *simplex; /* each problem starts from the tree of the one before */
-    int64_t *column;                   /* entries: candidates as the simplex wants them */
-    double *cost;                      /* entries; then the vertex */
-    double *plan;                      /* entries: T, to take the gap */
-    double *f, *g;                     /* n, m */
+    struct transport_simplex **simplex; /* each problem starts from the tree of the one before */
+    int64_t *column;                    /* entries: candidates as the simplex wants them */
+    double *cost;                       /* entries; then the vertex */
+    double *plan;                       /* entries: T, to take the gap */
+    double *f, *g;                      /* n, m */
 };
 
-static status linear_problem_new(struct linear_problem *l, const struct sparse_level *level, const struct gathered *g)
+static status linear_problem_new(struct linear_problem *l, const struct sparse_level *level, const struct gathered *g,
+                                 struct transport_simplex **simplex)
 {
-    *l = (struct linear_problem){0};
+    *l = (struct linear_problem){.simplex = simplex};
     if (!is_root(level))
         return MONGE_OK;
     size_t entries = (size_t)g->entries + 1;
@@ -162,12 +162,13 @@ static status linear_problem_new(struct linear_problem *l, const struct sparse_l
         return error_memory("the linear problem", 24.0 * (double)entries);
     for (int64_t k = 0; k < g->entries; k++)
         l->column[k] = g->column[k];
+    if (*simplex)
+        transport_simplex_widen(*simplex, g->row_start, l->column);
     return MONGE_OK;
 }
 
 static void linear_problem_free(struct linear_problem *l)
 {
-    transport_simplex_free(l->simplex);
     free(l->column);
     free(l->cost);
     free(l->plan);
@@ -181,10 +182,10 @@ static status solve_linear(struct linear_problem *l, const struct sparse_level *
     struct transport_plan vertex;
     struct transport_simplex_result result;
     status s = MONGE_OK;
-    if (!l->simplex)
-        s = transport_simplex_new_sparse(&l->simplex, level->n, level->m, g->row_start, l->column, level->p, level->q, l->f, l->g);
+    if (!*l->simplex)
+        s = transport_simplex_new_sparse(l->simplex, level->n, level->m, g->row_start, l->column, level->p, level->q, l->f, l->g);
     if (s == MONGE_OK)
-        s = transport_simplex_solve(l->simplex, l->cost, &vertex, l->f, l->g, &result);
+        s = transport_simplex_solve(*l->simplex, l->cost, &vertex, l->f, l->g, &result);
     else
         return s;
     if (s == MONGE_OK && result.outcome != TRANSPORT_OPTIMAL)
@@ -293,15 +294,15 @@ static void potentials_from_root(struct sparse_level *level, const struct linear
     kernel_pattern_share_columns(&level->pattern, level->g);
 }
 
-status sparse_level_polish(struct sparse_level *level, const struct gathered *g, int steps, double tol, double *objective, int *taken,
-                           double *gap)
+status sparse_level_polish(struct sparse_level *level, const struct gathered *g, int steps, double tol, struct transport_simplex **simplex,
+                           double *objective, int *taken, double *gap)
 {
     MPI_Comm comm = level->rows.comm;
     struct linear_problem l;
     double *vertex = malloc(((size_t)own_entries(level) + 1) * sizeof *vertex);
     int *count = malloc(2 * (size_t)level->rows.size * sizeof *count);
     status s = vertex && count ? MONGE_OK : error_memory("a sparse plan", 8.0 * (double)own_entries(level));
-    status of_root = linear_problem_new(&l, level, g);
+    status of_root = linear_problem_new(&l, level, g, simplex);
     s = agree(comm, s == MONGE_OK ? of_root : s);
     if (s == MONGE_OK)
         potentials_to_root(level, &l, count);

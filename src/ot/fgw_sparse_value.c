@@ -18,6 +18,7 @@ enum { DRAWS = 64 };
 struct cloud {
     int64_t entries, first, own; /* all; own range */
     double *ax, *ay, *bx, *by, *mass;
+    struct gw_cost cost;
 };
 
 static status cloud_new(struct cloud *c, const struct plan_rows *plan, const double *x, const double *y)
@@ -71,7 +72,7 @@ static status cloud_new(struct cloud *c, const struct plan_rows *plan, const dou
 static double pair(const struct cloud *c, int64_t e, int64_t o)
 {
     double ax = c->ax[e] - c->ax[o], ay = c->ay[e] - c->ay[o], bx = c->bx[e] - c->bx[o], by = c->by[e] - c->by[o];
-    double d = sqrt(fused_inline(ax, ax, ay * ay)) - sqrt(fused_inline(bx, bx, by * by));
+    double d = gw_cost_between(&c->cost, fused_inline(ax, ax, ay * ay)) - gw_cost_between(&c->cost, fused_inline(bx, bx, by * by));
     return d * d;
 }
 
@@ -129,11 +130,13 @@ static void sum_sampled(const struct cloud *c, const double *cumulative, struct 
     }
 }
 
-status fgw_sparse_gw(const struct plan_rows *plan, const double *x, const double *y, double most, double *gw, double *error)
+status fgw_sparse_gw(const struct plan_rows *plan, const double *x, const double *y, const struct gw_cost *cost, double most, double *gw,
+                     double *error)
 {
     struct cloud c;
     struct exact total[2] = {{{0}, 0, 0}, {{0}, 0, 0}};
     status s = cloud_new(&c, plan, x, y);
+    c.cost = *cost;
     if (s != MONGE_OK)
         return s;
     if ((double)c.entries * (double)c.entries <= most) {

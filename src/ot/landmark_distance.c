@@ -1,7 +1,7 @@
-/* Euclidean distances in low rank by landmarks: C ~ U S U', U = C_NL V / w, S = w (Nystroem; Williams & Seeger 2001).
+/* Distances in low rank by landmarks: C ~ U S U', U = C_NL V / w, S = w (Nystroem; Williams & Seeger 2001).
  *
  * The distance matrix of points in the plane has one positive eigenvalue and negative ones that fall like the spectrum of a
- * smooth kernel, so 16 to 32 of them serve. Landmarks are taken farthest-first: they cover the extent evenly whatever the density. */
+ * smooth kernel, so 16 to 32 of them serve; squared distances are written down. Landmarks are taken farthest-first: they cover the extent evenly whatever the density. */
 #include "monge/landmark_distance.h"
 
 #include <math.h>
@@ -107,8 +107,48 @@ static status fill_basis(struct landmark_distance *d, int rank)
     return s;
 }
 
-status landmark_distance_new(struct landmark_distance *d, int64_t n, const double *x, int landmarks, int rank)
+/* ---- squares ---- */
+
+enum { SQUARED_RANK = 4 };
+
+/* a + a' - 2 x.x', a = |x|^2 about the centre: a + a' is half the difference of (s + a/s)(s + a'/s) and (s - a/s)(s - a'/s). */
+static status squared_new(struct landmark_distance *d, const struct gw_cost *cost, int64_t n, const double *x)
 {
+    const double weight[SQUARED_RANK] = {0.5, -0.5, -2.0, -2.0};
+    double spread = 0.0;
+    *d = (struct landmark_distance){
+        .cost = *cost, .rank = SQUARED_RANK, .position = calloc(2, sizeof(double)), .weight = malloc(sizeof weight)};
+    if (!d->position || !d->weight) {
+        landmark_distance_free(d);
+        return error_memory("squared distances", 64.0);
+    }
+    for (int c = 0; c < SQUARED_RANK; c++)
+        d->weight[c] = weight[c] / cost->length;
+    for (int64_t i = 0; i < 2 * n; i++)
+        d->position[i % 2] += x[i] / (double)n;
+    for (int64_t i = 0; i < n; i++)
+        spread += distance_squared(x + 2 * i, d->position) / (double)n;
+    d->scale = spread > 0.0 ? sqrt(spread) : 1.0;
+    return MONGE_OK;
+}
+
+static void squared_factor(const struct landmark_distance *d, int64_t n, const double *x, double *factor)
+{
+    for (int64_t i = 0; i < n; i++) {
+        double square = distance_squared(x + 2 * i, d->position) / d->scale, *row = factor + i * SQUARED_RANK;
+        row[0] = d->scale + square;
+        row[1] = d->scale - square;
+        row[2] = x[2 * i] - d->position[0];
+        row[3] = x[2 * i + 1] - d->position[1];
+    }
+}
+
+/* ---- either ---- */
+
+status landmark_distance_new(struct landmark_distance *d, const struct gw_cost *cost, int64_t n, const double *x, int landmarks, int rank)
+{
+    if (cost && cost->kind == GW_SQUARED)
+        return squared_new(d, cost, n, x);
     *d = (struct landmark_distance){0};
     if (landmarks < 1 || rank < 1)
         return error_set(MONGE_USAGE, "landmark distances need at least one landmark and rank one, not %d and %d", landmarks, rank);
@@ -141,6 +181,10 @@ void landmark_distance_free(struct landmark_distance *d)
 
 status landmark_distance_factor(const struct landmark_distance *d, int64_t n, const double *x, double *factor)
 {
+    if (d->cost.kind == GW_SQUARED) {
+        squared_factor(d, n, x, factor);
+        return MONGE_OK;
+    }
     double *to_landmarks = malloc((size_t)(d->landmarks + 1) * sizeof *to_landmarks);
     if (!to_landmarks)
         return error_memory("landmark distances", 8.0 * d->landmarks);

@@ -460,6 +460,29 @@ status transport_simplex_solve(struct transport_simplex *simplex, const double *
     return run(simplex, simplex->start_f, simplex->start_g, plan, f, g, result);
 }
 
+static int64_t listed_arc(const struct transport_simplex *s, int64_t row, int64_t column)
+{
+    int64_t low = s->row_start[row], high = s->row_start[row + 1] - 1;
+    while (low < high) {
+        int64_t middle = (low + high) / 2;
+        if (s->column[middle] < column)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+void transport_simplex_widen(struct transport_simplex *s, const int64_t *row_start, const int64_t *column)
+{
+    struct transport_tree *tree = &s->tree;
+    s->row_start = row_start;
+    s->column = column;
+    for (int32_t u = 0; s->started && u < tree->root; u++)
+        if (tree->parent[u] >= 0 && tree->arc[u] >= 0)
+            tree->arc[u] = u < s->n ? listed_arc(s, u, tree->parent[u] - s->n) : listed_arc(s, tree->parent[u], u - s->n);
+}
+
 void transport_simplex_free(struct transport_simplex *simplex)
 {
     if (simplex)

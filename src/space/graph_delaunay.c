@@ -115,19 +115,13 @@ static status path(struct pairs *pairs, int64_t n)
 
 static status read_facets(qhT *qh, struct pairs *pairs, int64_t n)
 {
-    facetT *facet;
     status s = MONGE_OK;
-    FORALLfacets
-    {
+    for (facetT *facet = qh->facet_list; facet && facet->next; facet = facet->next) { /* the last is a sentinel */
         int corner[3], n_corners = 0;
-        vertexT *vertex, **vertexp;
         if (facet->upperdelaunay)
             continue;
-        FOREACHvertex_(facet->vertices)
-        {
-            if (n_corners < 3)
-                corner[n_corners++] = qh_pointid(qh, vertex->point);
-        }
+        for (vertexT **vertex = SETaddr_(facet->vertices, vertexT); *vertex && n_corners < 3; vertex++)
+            corner[n_corners++] = qh_pointid(qh, (*vertex)->point);
         for (int a = 0; a < n_corners; a++)
             for (int b = 0; b < a; b++)
                 if (s == MONGE_OK && corner[a] < n && corner[b] < n) /* not the point at infinity */

@@ -1,5 +1,5 @@
 /* Products of columns. Sparse blocks are turned to columns first: the products of column g with all others gather in one dense row that stays in
- * the first cache, instead of being strewn over the whole matrix. Dense blocks go panel by panel through dgemm. */
+ * the first cache, instead of being strewn over the whole matrix. Dense blocks go panel by panel through dgemm or sgemm. */
 #include "monge/gram.h"
 
 #include <cblas.h>
@@ -9,7 +9,7 @@
 
 #include "monge/rounded_sum.h"
 
-enum { PANEL = 128 };
+enum { PANEL = 256 };
 
 status gram_new(struct gram *gram, int n, const double *squares)
 {
@@ -17,8 +17,9 @@ status gram_new(struct gram *gram, int n, const double *squares)
     *gram = (struct gram){.n = n,
                           .bound = malloc((width + 1) * sizeof(double)),
                           .sum = calloc(width * width + 1, sizeof(double)),
-                          .work = calloc(width * PANEL + 1, sizeof(double))};
-    if (!gram->bound || !gram->sum || !gram->work) {
+                          .work = calloc(width * PANEL + 1, sizeof(double)),
+                          .single = malloc((width * PANEL + 1) * sizeof(float))};
+    if (!gram->bound || !gram->sum || !gram->work || !gram->single) {
         gram_free(gram);
         return error_memory("a covariance", 8.0 * n * n);
     }
@@ -35,6 +36,7 @@ void gram_free(struct gram *gram)
     free(gram->bound);
     free(gram->sum);
     free(gram->work);
+    free(gram->single);
     memset(gram, 0, sizeof *gram);
 }
 
@@ -105,6 +107,22 @@ void gram_add_dense(struct gram *gram, int n_rows, const double *y)
         cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, height, n - g, n_rows, 1.0, y + g, n, y + g, n, 0.0, products, n);
         for (int p = 0; p < height; p++)
             add_rounded(gram, g + p, g + p, gram->work + (size_t)p * (size_t)n);
+    }
+    memset(gram->work, 0, (size_t)n * sizeof *gram->work);
+}
+
+void gram_add_single(struct gram *gram, int n_rows, const float *y)
+{
+    int n = gram->n;
+    for (int g = 0; g < n; g += PANEL) {
+        int height = n - g < PANEL ? n - g : PANEL;
+        cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, height, n - g, n_rows, 1.0f, y + g, n, y + g, n, 0.0f, gram->single + g, n);
+        for (int p = 0; p < height; p++) {
+            const float *products = gram->single + (size_t)p * (size_t)n;
+            for (int h = g + p; h < n; h++)
+                gram->work[h] = (double)products[h];
+            add_rounded(gram, g + p, g + p, gram->work);
+        }
     }
     memset(gram->work, 0, (size_t)n * sizeof *gram->work);
 }

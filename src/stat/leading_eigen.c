@@ -1,23 +1,26 @@
-/* Thick-restarted block Lanczos. Basis vectors V and their images A V are kept as columns of length n; Rayleigh-Ritz on the whole basis when it
- * is full, then the leading Ritz vectors and the next block of the Krylov sequence go on. Every new block is orthogonalised twice against all. */
+/* ARPACK (implicitly restarted Lanczos) asks for products of the matrix with one vector at a time; LAPACK takes small matrices, and those of low
+ * rank, whose Krylov sequence ends: there ARPACK would go on from vectors that depend on what it did before. */
 #include "monge/leading_eigen.h"
 
+#include <arpack.h>
 #include <cblas.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "monge/agree.h"
 #include "monge/rng.h"
 
-enum { BLOCK = 8, SMALL = 400, ROOM = 240, MAX_RESTARTS = 100 };
-static const double TOLERANCE = 1e-10;
+/* n <= SMALL: a full decomposition is as fast. ROOM: basis vectors beyond 2 k; more of them take fewer products, but longer to orthogonalise. */
+enum { SMALL = 400, ROOM = 100, MAX_RESTARTS = 300 };
+static const double TOLERANCE = 1e-10; /* of each value */
 
 void dsyevr_(const char *job, const char *range, const char *triangle, const int *n, double *a, const int *lda, const double *vl,
              const double *vu, const int *il, const int *iu, const double *tolerance, int *m, double *w, double *z, const int *ldz,
              int *support, double *work, const int *lwork, int *iwork, const int *liwork, int *info);
 
-/* The k largest, ascending as LAPACK gives them; matrix destroyed. vectors: k columns of length n. */
+/* The k largest, ascending; matrix destroyed. vectors: k columns of length n. */
 static status lapack_leading(int n, double *matrix, int k, double *values, double *vectors)
 {
     int first = n - k + 1, found, info, lwork = -1, liwork = -1, integer_size;
@@ -48,223 +51,126 @@ static status lapack_leading(int n, double *matrix, int k, double *values, doubl
     return s;
 }
 
-typedef double lanes __attribute__((vector_size(BLOCK * sizeof(double)))); /* a row of a block */
-
-struct lanczos {
-    int n, k, m, most; /* m: columns of the basis with an image; most: room, without the next block */
-    const double *matrix;
-    double *basis, *image; /* n x (most + BLOCK), n x most */
-    double *spare;         /* n x most */
-    double *small;         /* most x most: Rayleigh quotients, then (destroyed) */
-    double *ritz_vectors;  /* most x kept */
-    double *ritz_values;   /* kept, ascending */
-    double *project;       /* (most + BLOCK) BLOCK */
-    lanes *turned;         /* n: a block by rows */
-    uint64_t draws;
+/* What ARPACK works on, as its manual calls it. */
+struct arpack {
+    int n, k, ncv, lworkl;                 /* ncv: basis vectors */
+    double *resid, *basis, *workd, *workl; /* n, n x ncv, 3 n, lworkl */
+    int *select;                           /* ncv */
+    a_int iparam[11], ipntr[11], info;
 };
 
-static void random_vector(struct lanczos *l, double *v)
+static void arpack_free(struct arpack *arpack)
 {
-    struct rng rng = rng_start(0, RNG_LANCZOS, l->draws++);
-    for (int i = 0; i < l->n; i++)
-        v[i] = rng_uniform(&rng) - .5;
+    free(arpack->resid);
+    free(arpack->basis);
+    free(arpack->workd);
+    free(arpack->workl);
+    free(arpack->select);
 }
 
-/* Takes what lies in the span of the first c columns of the basis out of the `count` columns that begin with v, twice. */
-static void project_out(struct lanczos *l, int c, int count, double *v)
+static status arpack_new(struct arpack *arpack, int n, int k)
 {
-    for (int pass = 0; pass < 2 && c > 0; pass++) {
-        cblas_dgemm(CblasColMajor, CblasTrans, CblasNoTrans, c, count, l->n, 1.0, l->basis, l->n, v, l->n, 0.0, l->project, c);
-        cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, l->n, count, c, -1.0, l->basis, l->n, l->project, c, 1.0, v, l->n);
-    }
-}
-
-/* Columns c .. c + BLOCK - 1 of the basis become orthonormal and orthogonal to those before. A column that lies in the span of the others is drawn
- * anew. */
-static void orthonormalise(struct lanczos *l, int c)
-{
-    double *block = l->basis + (size_t)c * (size_t)l->n, before[BLOCK];
-    for (int k = 0; k < BLOCK; k++)
-        before[k] = cblas_dnrm2(l->n, block + (size_t)k * (size_t)l->n, 1);
-    project_out(l, c, BLOCK, block);
-    for (int k = 0; k < BLOCK; k++) {
-        double *v = block + (size_t)k * (size_t)l->n, whole = before[k], left;
-        const double *others = k > 0 ? block : l->basis; /* only the block itself, as long as a column has not lost too much */
-        for (int attempt = 0; attempt < 4; attempt++) {
-            if (attempt > 0)
-                project_out(l, c + k, 1, v);
-            for (int pass = 0; pass < 2 && k > 0 && attempt == 0; pass++) {
-                cblas_dgemv(CblasColMajor, CblasTrans, l->n, k, 1.0, others, l->n, v, 1, 0.0, l->project, 1);
-                cblas_dgemv(CblasColMajor, CblasNoTrans, l->n, k, -1.0, others, l->n, l->project, 1, 1.0, v, 1);
-            }
-            left = cblas_dnrm2(l->n, v, 1);
-            bool lost = !(left > 1e-12 * whole);
-            if (lost)
-                random_vector(l, v);
-            else
-                cblas_dscal(l->n, 1.0 / left, v, 1);
-            if (!lost && left > 1e-3 * whole)
-                break;
-            whole = lost ? cblas_dnrm2(l->n, v, 1) : 1.0;
-        }
-    }
-}
-
-/* ROWS rows of the matrix times the block, whose rows are [n]: the matrix passes once, each value meets all lanes. */
-enum { ROWS = 4 };
-static void multiply_rows(size_t n, const double *matrix, const lanes *block, lanes product[ROWS])
-{
-    const double *row0 = matrix, *row1 = row0 + n, *row2 = row1 + n, *row3 = row2 + n;
-    lanes sum0 = {0.0}, sum1 = {0.0}, sum2 = {0.0}, sum3 = {0.0};
-    for (size_t j = 0; j < n; j++) {
-        sum0 += row0[j] * block[j];
-        sum1 += row1[j] * block[j];
-        sum2 += row2[j] * block[j];
-        sum3 += row3[j] * block[j];
-    }
-    product[0] = sum0;
-    product[1] = sum1;
-    product[2] = sum2;
-    product[3] = sum3;
-}
-
-/* image = matrix x block, both n x BLOCK by columns. dgemm would copy the matrix first, which costs more than the product. */
-static void multiply(struct lanczos *l, const double *block, double *image)
-{
-    int n = l->n;
-    lanes product[ROWS];
-    for (int c = 0; c < BLOCK; c++)
-        for (int j = 0; j < n; j++)
-            l->turned[j][c] = block[(size_t)c * (size_t)n + (size_t)j];
-    int whole = n - n % ROWS;
-    for (int i = 0; i < whole; i += ROWS) {
-        multiply_rows((size_t)n, l->matrix + (size_t)i * (size_t)n, l->turned, product);
-        for (int c = 0; c < BLOCK; c++)
-            for (int r = 0; r < ROWS; r++)
-                image[(size_t)c * (size_t)n + (size_t)(i + r)] = product[r][c];
-    }
-    for (int i = whole; i < n; i++)
-        for (int c = 0; c < BLOCK; c++)
-            image[(size_t)c * (size_t)n + (size_t)i] =
-                cblas_ddot(n, l->matrix + (size_t)i * (size_t)n, 1, block + (size_t)c * (size_t)n, 1);
-}
-
-/* The image of the next block joins; the block after it is begun with it. */
-static void extend(struct lanczos *l)
-{
-    size_t n = (size_t)l->n, m = (size_t)l->m;
-    double *image = l->image + m * n;
-    multiply(l, l->basis + m * n, image);
-    l->m += BLOCK;
-    memcpy(l->basis + (size_t)l->m * n, image, BLOCK * n * sizeof *image);
-    orthonormalise(l, l->m);
-}
-
-/* Ritz values and vectors of the `keep` largest; true if the k largest have converged. */
-static status rayleigh_ritz(struct lanczos *l, int keep, bool *converged)
-{
-    size_t n = (size_t)l->n, m = (size_t)l->m;
-    cblas_dgemm(CblasColMajor, CblasTrans, CblasNoTrans, l->m, l->m, l->n, 1.0, l->basis, l->n, l->image, l->n, 0.0, l->small, l->m);
-    status s = lapack_leading(l->m, l->small, keep, l->ritz_values, l->ritz_vectors);
-    if (s != MONGE_OK)
-        return s;
-    cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, l->n, keep, l->m, 1.0, l->basis, l->n, l->ritz_vectors, l->m, 0.0, l->spare,
-                l->n);
-    memmove(l->basis + (size_t)keep * n, l->basis + m * n, BLOCK * n * sizeof *l->basis);
-    memcpy(l->basis, l->spare, (size_t)keep * n * sizeof *l->basis);
-    cblas_dgemm(CblasColMajor, CblasNoTrans, CblasNoTrans, l->n, keep, l->m, 1.0, l->image, l->n, l->ritz_vectors, l->m, 0.0, l->spare,
-                l->n);
-    memcpy(l->image, l->spare, (size_t)keep * n * sizeof *l->image);
-    l->m = keep;
-    double bound = TOLERANCE * fabs(l->ritz_values[keep - 1]);
-    *converged = true;
-    for (int c = keep - l->k; c < keep && *converged; c++) {
-        double *residual = l->spare;
-        memcpy(residual, l->image + (size_t)c * n, n * sizeof *residual);
-        cblas_daxpy(l->n, -l->ritz_values[c], l->basis + (size_t)c * n, 1, residual, 1);
-        *converged = cblas_dnrm2(l->n, residual, 1) <= bound;
-    }
+    const int exact_shifts = 1, plain = 1;
+    size_t length = (size_t)n, width = (size_t)(2 * k + ROOM);
+    *arpack = (struct arpack){.n = n,
+                              .k = k,
+                              .ncv = (int)width,
+                              .lworkl = (int)(width * (width + 8)),
+                              .resid = malloc(length * sizeof(double)),
+                              .basis = malloc(length * width * sizeof(double)),
+                              .workd = malloc(3 * length * sizeof(double)),
+                              .workl = malloc(width * (width + 8) * sizeof(double)),
+                              .select = malloc(width * sizeof(int)),
+                              .iparam = {[0] = exact_shifts, [2] = MAX_RESTARTS, [6] = plain},
+                              .info = 1}; /* starts from resid */
+    if (!arpack->resid || !arpack->basis || !arpack->workd || !arpack->workl || !arpack->select)
+        return error_memory("eigenvectors", 8.0 * (double)length * (double)width);
+    struct rng rng = rng_start(0, RNG_LANCZOS, 0);
+    for (size_t i = 0; i < length; i++)
+        arpack->resid[i] = rng_uniform(&rng) - .5;
     return MONGE_OK;
 }
 
-static void lanczos_free(struct lanczos *l)
+/* True if all have converged. Every start vector asks for a product by ido = -1; the second one says that the Krylov sequence has ended. */
+static bool iterate(struct arpack *a, const double *matrix)
 {
-    free(l->basis);
-    free(l->image);
-    free(l->spare);
-    free(l->small);
-    free(l->ritz_vectors);
-    free(l->ritz_values);
-    free(l->project);
-    free(l->turned);
-}
-
-static status lanczos_new(struct lanczos *l, int n, const double *matrix, int k)
-{
-    int most = (2 * k + ROOM) / BLOCK * BLOCK;
-    size_t column = (size_t)n * sizeof(double), width = (size_t)most;
-    *l = (struct lanczos){.n = n,
-                          .k = k,
-                          .most = most,
-                          .matrix = matrix,
-                          .basis = malloc(column * (width + BLOCK)),
-                          .image = malloc(column * width),
-                          .spare = malloc(column * width),
-                          .small = malloc(width * width * sizeof(double)),
-                          .ritz_vectors = malloc(width * width * sizeof(double)),
-                          .ritz_values = malloc(width * sizeof(double)),
-                          .project = malloc((width + BLOCK) * BLOCK * sizeof(double)),
-                          .turned = aligned_alloc(sizeof(lanes), (size_t)n * sizeof(lanes))};
-    if (l->basis && l->image && l->spare && l->small && l->ritz_vectors && l->ritz_values && l->project && l->turned)
-        return MONGE_OK;
-    return error_memory("eigenvectors", 3.0 * (double)column * most);
+    int starts = 0;
+    for (a_int ido = 0; ido != 99 && starts <= 1;) {
+        dsaupd_c(&ido, "I", a->n, "LA", a->k, TOLERANCE, a->resid, a->ncv, a->basis, a->n, a->iparam, a->ipntr, a->workd, a->workl,
+                 a->lworkl, &a->info);
+        if (ido == -1 || ido == 1)
+            cblas_dsymv(CblasRowMajor, CblasUpper, a->n, 1.0, matrix, a->n, a->workd + a->ipntr[0] - 1, 1, 0.0, a->workd + a->ipntr[1] - 1,
+                        1);
+        starts += ido == -1;
+    }
+    return starts <= 1 && a->info == 0 && a->iparam[4] >= a->k;
 }
 
 /* Ascending, as lapack_leading. */
-static status lanczos_leading(int n, const double *matrix, int k, double *values, double *vectors, bool *converged)
+static status arpack_leading(int n, const double *matrix, int k, double *values, double *vectors, bool *converged)
 {
-    struct lanczos l;
-    status s = lanczos_new(&l, n, matrix, k);
-    *converged = false;
-    for (int c = 0; c < BLOCK && s == MONGE_OK; c++)
-        random_vector(&l, l.basis + (size_t)c * (size_t)n);
-    if (s == MONGE_OK)
-        orthonormalise(&l, 0);
-    int keep = (k + k / 2 + 2 * BLOCK) / BLOCK * BLOCK;
-    for (int restart = 0; restart < MAX_RESTARTS && !*converged && s == MONGE_OK; restart++) {
-        while (l.m < l.most)
-            extend(&l);
-        s = rayleigh_ritz(&l, keep, converged);
+    struct arpack a;
+    status s = arpack_new(&a, n, k);
+    *converged = s == MONGE_OK && iterate(&a, matrix);
+    if (*converged) {
+        dseupd_c(true, "A", a.select, values, vectors, n, 0.0, "I", n, "LA", k, TOLERANCE, a.resid, a.ncv, a.basis, n, a.iparam, a.ipntr,
+                 a.workd, a.workl, a.lworkl, &a.info);
+        *converged = a.info == 0;
     }
-    if (s == MONGE_OK && *converged) {
-        memcpy(values, l.ritz_values + keep - k, (size_t)k * sizeof *values);
-        memcpy(vectors, l.basis + (size_t)(keep - k) * (size_t)n, (size_t)n * (size_t)k * sizeof *vectors);
-    }
-    lanczos_free(&l);
+    arpack_free(&a);
     return s;
+}
+
+void leading_eigen_order(int n, int k, double *values, double *vectors)
+{
+    for (int e = 0; e < k / 2; e++) {
+        double value = values[e];
+        values[e] = values[k - 1 - e];
+        values[k - 1 - e] = value;
+        for (size_t row = 0; row < (size_t)n; row++) {
+            double *left = vectors + row * (size_t)k + e, *right = vectors + row * (size_t)k + (k - 1 - e), entry = *left;
+            *left = *right;
+            *right = entry;
+        }
+    }
+    for (int e = 0; e < k; e++) {
+        double largest = 0.0;
+        for (size_t row = 0; row < (size_t)n; row++) {
+            double entry = vectors[row * (size_t)k + (size_t)e];
+            if (fabs(entry) > fabs(largest) * (1.0 + 1e-9))
+                largest = entry;
+        }
+        for (size_t row = 0; row < (size_t)n && largest < 0.0; row++)
+            vectors[row * (size_t)k + (size_t)e] *= -1.0;
+    }
 }
 
 status leading_eigen(int n, double *matrix, int k, double *values, double *vectors)
 {
-    double *column = malloc(((size_t)n * (size_t)k + 1) * sizeof *column), *ascending = malloc(((size_t)k + 1) * sizeof *ascending);
-    status s = column && ascending ? MONGE_OK : error_memory("eigenvectors", 8.0 * n * k);
+    double *column = malloc(((size_t)n * (size_t)k + 1) * sizeof *column);
+    status s = column ? MONGE_OK : error_memory("eigenvectors", 8.0 * n * k);
     bool converged = false;
     if (s == MONGE_OK && n > SMALL && 2 * (2 * k + ROOM) < n)
-        s = lanczos_leading(n, matrix, k, ascending, column, &converged);
+        s = arpack_leading(n, matrix, k, values, column, &converged);
     if (s == MONGE_OK && !converged)
-        s = lapack_leading(n, matrix, k, ascending, column);
-    for (int e = 0; e < k && s == MONGE_OK; e++) {
-        const double *v = column + (size_t)(k - 1 - e) * (size_t)n;
-        int largest = 0;
-        for (int i = 0; i < n; i++)
-            if (fabs(v[i]) > fabs(v[largest]) * (1.0 + 1e-9))
-                largest = i;
-        double sign = v[largest] < 0.0 ? -1.0 : 1.0;
-        for (int i = 0; i < n; i++)
-            vectors[(size_t)i * (size_t)k + (size_t)e] = sign * v[i];
-        values[e] = ascending[k - 1 - e];
-    }
+        s = lapack_leading(n, matrix, k, values, column);
+    for (size_t e = 0; e < (size_t)k && s == MONGE_OK; e++)
+        for (size_t row = 0; row < (size_t)n; row++)
+            vectors[row * (size_t)k + e] = column[e * (size_t)n + row];
+    if (s == MONGE_OK)
+        leading_eigen_order(n, k, values, vectors);
     free(column);
-    free(ascending);
+    return s;
+}
+
+status leading_eigen_on_one(MPI_Comm comm, int n, double *matrix, int k, double *values, double *vectors)
+{
+    int rank;
+    MPI_Comm_rank(comm, &rank);
+    status s = agree(comm, rank == 0 ? leading_eigen(n, matrix, k, values, vectors) : MONGE_OK);
+    if (s == MONGE_OK) {
+        MPI_Bcast(values, k, MPI_DOUBLE, 0, comm);
+        MPI_Bcast(vectors, n * k, MPI_DOUBLE, 0, comm);
+    }
     return s;
 }

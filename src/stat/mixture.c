@@ -14,7 +14,7 @@ struct mixture_options mixture_defaults(int k, uint64_t seed)
 {
     return (struct mixture_options){.k = k,
                                     .covariance = MIXTURE_TIED,
-                                    .n_init = 10,
+                                    .n_init = 20,
                                     .lloyd_iterations = 300,
                                     .max_iterations = 500,
                                     .tolerance = 1e-5,
@@ -158,6 +158,8 @@ static status try_starts(struct mixture *result, struct mixture_work *work, stru
 {
     status s = MONGE_OK;
     for (int start = 0; start < work->options.n_init && s == MONGE_OK; start++) {
+        kmeans->options.max_iterations =
+            start % 2 ? 0 : work->options.lloyd_iterations; /* sometimes this is the better start, sometimes that */
         s = kmeans_start(kmeans, start);
         if (s == MONGE_OK)
             s = labels_renumber(work->x->rows, work->options.k, kmeans->label, NULL, NULL);

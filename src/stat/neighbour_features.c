@@ -153,7 +153,7 @@ status neighbour_features(struct neighbour_features *features, const struct grap
     status s = neighbourhood_new(&hood, graph, x, y, log_counts, columns, options);
     features->fetch_seconds = MPI_Wtime() - start;
     MPI_Allreduce(MPI_IN_PLACE, &features->fetch_seconds, 1, MPI_DOUBLE, MPI_MAX, graph->nodes.comm);
-    const struct pca_source source = {&graph->nodes, n_features(&hood), make_block, &hood, hood.scale, true};
+    const struct pca_source source = {&graph->nodes, n_features(&hood), make_block, &hood, hood.scale, true, true};
     if (s == MONGE_OK)
         s = pca_blocks(&pca, &source, options->components, &features->seconds);
     neighbourhood_free(&hood);

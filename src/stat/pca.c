@@ -8,7 +8,6 @@
 #include "monge/agree.h"
 #include "monge/column_moments.h"
 #include "monge/gram.h"
-#include "monge/leading_eigen.h"
 #include "monge/normalise.h"
 
 void pca_free(struct pca *pca)
@@ -55,27 +54,20 @@ static void scaled_covariance(struct gram *gram, int64_t n_used, const double *m
 }
 
 status pca_diagonalise(struct pca *pca, MPI_Comm comm, struct gram *gram, int64_t n_used, const double *mean, const double *squares,
-                       const double *scale)
+                       const double *scale, leading_eigen_solver *solver)
 {
     int rank, n = gram->n;
-    status s = MONGE_OK;
     MPI_Comm_rank(comm, &rank);
     gram_reduce(gram, comm);
     pca->total_variance = 0.0;
     for (int f = 0; f < n; f++)
         pca->total_variance += scale[f] * scale[f] * squares[f] / (double)(n_used - 1);
-    if (rank == 0) {
+    if (rank == 0)
         scaled_covariance(gram, n_used, mean, scale);
-        s = leading_eigen(n, gram->sum, pca->n_components, pca->variance, pca->loading);
-    }
-    s = agree(comm, s);
-    if (s != MONGE_OK)
-        return s;
-    MPI_Bcast(pca->variance, pca->n_components, MPI_DOUBLE, 0, comm);
-    MPI_Bcast(pca->loading, n * pca->n_components, MPI_DOUBLE, 0, comm);
-    for (int e = 0; e < pca->n_components; e++)
+    status s = solver(comm, n, rank == 0 ? gram->sum : NULL, pca->n_components, pca->variance, pca->loading);
+    for (int e = 0; e < pca->n_components && s == MONGE_OK; e++)
         pca->variance[e] = fmax(pca->variance[e], 0.0);
-    return MONGE_OK;
+    return s;
 }
 
 double *pca_scaled_loadings(const struct pca *pca, const double *scale)
@@ -93,7 +85,7 @@ double *pca_scaled_loadings(const struct pca *pca, const double *scale)
 /* ---- sparse rows ---- */
 
 static status covariance_sparse(struct pca *pca, const struct partition *rows, const struct sparse_rows *values, const uint8_t *used,
-                                const struct column_moments *moments, const double *scale)
+                                const struct column_moments *moments, const double *scale, leading_eigen_solver *solver)
 {
     struct gram gram = {0};
     int n = moments->columns;
@@ -107,7 +99,7 @@ static status covariance_sparse(struct pca *pca, const struct partition *rows, c
         s = gram_add_sparse(&gram, values, used, rows->block_start[b] - rows->first, rows->block_start[b + 1] - rows->first);
     s = agree(rows->comm, s);
     if (s == MONGE_OK)
-        s = pca_diagonalise(pca, rows->comm, &gram, moments->n, moments->mean, moments->squares, scale);
+        s = pca_diagonalise(pca, rows->comm, &gram, moments->n, moments->mean, moments->squares, scale, solver);
     free(raw);
     gram_free(&gram);
     return s;
@@ -140,7 +132,7 @@ static status project_sparse(struct pca *pca, const struct sparse_rows *values, 
 
 /* With moments at hand. */
 static status pca_of_sparse(struct pca *pca, const struct partition *rows, const struct sparse_rows *values, const uint8_t *used,
-                            const struct column_moments *moments, const double *scale, int n_components)
+                            const struct column_moments *moments, const double *scale, int n_components, leading_eigen_solver *solver)
 {
     int n = moments->columns;
     double *ones = malloc(((size_t)n + 1) * sizeof *ones);
@@ -152,7 +144,7 @@ static status pca_of_sparse(struct pca *pca, const struct partition *rows, const
         for (int f = 0; f < n; f++)
             ones[f] = 1.0;
         memcpy(pca->mean, moments->mean, (size_t)n * sizeof *pca->mean);
-        s = covariance_sparse(pca, rows, values, used, moments, scale ? scale : ones);
+        s = covariance_sparse(pca, rows, values, used, moments, scale ? scale : ones, solver);
     }
     if (s == MONGE_OK)
         s = agree(rows->comm, project_sparse(pca, values, used, scale ? scale : ones));
@@ -184,7 +176,7 @@ status pca_sparse(struct pca *pca, const struct partition *rows, const struct sp
     memset(pca, 0, sizeof *pca);
     status s = used_moments(&moments, rows, values, columns, used);
     if (s == MONGE_OK)
-        s = pca_of_sparse(pca, rows, values, used, &moments, scale, n_components);
+        s = pca_of_sparse(pca, rows, values, used, &moments, scale, n_components, leading_eigen_on_one);
     column_moments_free(&moments);
     return s;
 }
@@ -269,7 +261,7 @@ static status pca_of_features(struct pca *pca, const struct partition *rows, con
     restrict_moments(moments, n, feature);
     status s = agree(rows->comm, normalise_log(counts, total, NORMALISE_TARGET, n, feature, &values));
     if (s == MONGE_OK)
-        s = pca_of_sparse(pca, rows, &values, used, moments, NULL, n_components);
+        s = pca_of_sparse(pca, rows, &values, used, moments, NULL, n_components, leading_eigen_on_all);
     for (int f = 0; f < n && s == MONGE_OK; f++)
         pca->feature[f] = feature[f];
     sparse_rows_free(&values);

@@ -15,6 +15,7 @@ struct blocks {
     const struct pca_source *source;
     int64_t most;    /* rows of the largest own block */
     double *value;   /* most x columns */
+    float *single;   /* most x columns, if products are to be single */
     double *centre;  /* columns */
     double *squares; /* columns */
     double *scale;   /* columns */
@@ -28,6 +29,7 @@ static int block_rows(const struct partition *rows, int64_t block)
 static void blocks_free(struct blocks *blocks)
 {
     free(blocks->value);
+    free(blocks->single);
     free(blocks->centre);
     free(blocks->squares);
     free(blocks->scale);
@@ -41,10 +43,11 @@ static status blocks_new(struct blocks *blocks, const struct pca_source *source)
         blocks->most = block_rows(rows, b) > blocks->most ? block_rows(rows, b) : blocks->most;
     size_t n = (size_t)source->columns;
     blocks->value = malloc((size_t)blocks->most * n * sizeof(double) + 1);
+    blocks->single = source->single ? malloc((size_t)blocks->most * n * sizeof(float) + 1) : NULL;
     blocks->centre = calloc(n + 1, sizeof(double));
     blocks->squares = calloc(n + 1, sizeof(double));
     blocks->scale = malloc((n + 1) * sizeof(double));
-    if (blocks->value && blocks->centre && blocks->squares && blocks->scale)
+    if (blocks->value && (blocks->single || !source->single) && blocks->centre && blocks->squares && blocks->scale)
         return MONGE_OK;
     return error_memory("a block of features", 8.0 * (double)blocks->most * (double)n);
 }
@@ -110,6 +113,20 @@ static status measure_blocks(struct blocks *blocks, double *mean)
     return s;
 }
 
+/* Products of a centred block. Columns that are left out are cleared: what rounding left in them would be too small for floats. */
+static void add_products(struct blocks *blocks, struct gram *gram, int n_rows)
+{
+    if (!blocks->source->single) {
+        gram_add_dense(gram, n_rows, blocks->value);
+        return;
+    }
+    size_t n = (size_t)gram->n;
+    for (size_t i = 0; i < (size_t)n_rows; i++)
+        for (size_t f = 0; f < n; f++)
+            blocks->single[i * n + f] = blocks->scale[f] != 0.0 ? (float)blocks->value[i * n + f] : 0.0f;
+    gram_add_single(gram, n_rows, blocks->single);
+}
+
 static status covariance_blocks(struct blocks *blocks, struct gram *gram)
 {
     const struct partition *rows = blocks->source->rows;
@@ -117,7 +134,7 @@ static status covariance_blocks(struct blocks *blocks, struct gram *gram)
     for (int64_t b = rows->first_block; b < rows->end_block && s == MONGE_OK; b++) {
         s = centred_block(blocks, b);
         if (s == MONGE_OK)
-            gram_add_dense(gram, block_rows(rows, b), blocks->value);
+            add_products(blocks, gram, block_rows(rows, b));
     }
     return agree(rows->comm, s);
 }
@@ -162,7 +179,7 @@ status pca_blocks(struct pca *pca, const struct pca_source *source, int n_compon
         s = covariance_blocks(&blocks, &gram);
     taken.covariance = lap(&since);
     if (s == MONGE_OK)
-        s = pca_diagonalise(pca, rows->comm, &gram, rows->n, NULL, blocks.squares, blocks.scale);
+        s = pca_diagonalise(pca, rows->comm, &gram, rows->n, NULL, blocks.squares, blocks.scale, leading_eigen_on_one);
     gram_free(&gram);
     taken.eigenvectors = lap(&since);
     if (s == MONGE_OK)
@@ -193,6 +210,6 @@ static status copy_block(void *context, int64_t block, double *values)
 status pca_dense(struct pca *pca, const struct partition *rows, const double *values, int columns, const double *scale, int n_components)
 {
     struct dense_rows dense = {rows, values, columns};
-    const struct pca_source source = {rows, columns, copy_block, &dense, scale, false};
+    const struct pca_source source = {rows, columns, copy_block, &dense, scale, false, false};
     return pca_blocks(pca, &source, n_components, NULL);
 }

@@ -23,6 +23,7 @@
 
 static const char *const modes[] = {"pairwise", "center", "partial", NULL}, *const solvers[] = {"auto", "dense", "scalable", NULL};
 static const char *const dissimilarities[] = {"kl", "gkl", "euclidean", "pca", "glmpca", NULL};
+static const char *const gw_costs[] = {"euclidean", "sq", NULL};
 static const char *const compats[] = {"none", "diffbio", NULL};
 static const char *const starts[] = {"search", "uniform", "spatial", NULL}, *const polishes[] = {"auto", "yes", "no", NULL};
 
@@ -30,6 +31,9 @@ static const struct option options[] = {
     OPTION("mode", OPTION_CHOICE, mode, "pairwise", 0, 0, modes, NULL,
            "pairwise: each section on the one before; center: all on one consensus section; partial: sections that overlap in part"),
     OPTION("alpha", OPTION_REAL, alpha, "0.1", 0, 1, NULL, NULL, "weight of geometry against expression"),
+    OPTION(
+        "gw-cost", OPTION_CHOICE, gw_cost, "euclidean", 0, 0, gw_costs, NULL,
+        "geometry compares distances (euclidean), or their squares (sq, as moscot does; divided by twice the root mean square distance)"),
     OPTION("overlap", OPTION_REAL, overlap, NULL, 1e-3, 1, NULL, NULL,
            "partial: share of the mass that is transported; unset (auto): chosen from the patchiness of the mapped spots"),
     OPTION("dissimilarity", OPTION_CHOICE, dissimilarity, "kl", 0, 0, dissimilarities, NULL,
@@ -93,6 +97,7 @@ static void alignment_free(struct alignment *al)
     free(al->center.objective);
     free(al->pairs);
     free(al->slices);
+    fgw_search_free(&al->resumed);
     free(al->gene_column);
     free(al->map);
 }

@@ -104,6 +104,20 @@ static status judge_truth(const struct alignment *al, struct align_pair *pair, c
     return fault;
 }
 
+static const double MUCH = 1e-3; /* of F, that pairs beyond the candidates may promise */
+
+/* What the candidates leave out. */
+static void say_wider(const struct alignment *al, const struct align_pair *pair)
+{
+    double promise = pair->wider_gap - pair->value.gap;
+    if (pair->scalable)
+        log_info("  candidates up to %.1f pitches; gap over twice that %.1e%s", pair->radius, pair->wider_gap,
+                 pair->wider_clean ? ": nothing is missed there" : "");
+    if (promise > MUCH * fabs(pair->value.objective))
+        log_warn("%s on %s: pairs beyond %.0f pitches may lower F by up to %.2g %%; see --radius", al->slices[pair->b].name,
+                 al->slices[pair->a].name, pair->radius, 100.0 * promise / fabs(pair->value.objective));
+}
+
 static void say(const struct alignment *al, const struct align_pair *pair)
 {
     const struct procrustes *fit = &pair->fit;
@@ -111,6 +125,7 @@ static void say(const struct alignment *al, const struct align_pair *pair)
              "1.5",
              al->slices[pair->b].name, al->slices[pair->a].name, pair->value.objective, pair->value.linear, pair->value.gw, pair->value.gap,
              fit->angle * 180.0 / M_PI, fit->det < 0.0 ? ", mirrored" : "", pair->residual.mean, 100.0 * pair->residual.within_1p5);
+    say_wider(al, pair);
     if (isfinite(pair->labels.accuracy))
         log_info("  labels: accuracy %.4f (bound %.4f, uniform plan %.4f), LTARI %.4f", pair->labels.accuracy, pair->labels.bound,
                  pair->labels.uniform, pair->ltari);

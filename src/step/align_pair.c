@@ -38,6 +38,23 @@ static status check_dense(const struct align_slice *a, const struct align_slice 
     return MONGE_OK;
 }
 
+/* Squares are divided by twice the root mean square distance, over both slices: alpha then means nearly the same. */
+static struct gw_cost geometry(const struct alignment *al, const struct align_pair *pair)
+{
+    double square = 0.0; /* mean over pairs of spots: twice the variance */
+    if (al->options->gw_cost == ALIGN_GW_EUCLIDEAN)
+        return (struct gw_cost){.kind = GW_EUCLIDEAN};
+    for (int side = 0; side < 2; side++) {
+        const struct align_slice *slice = &al->slices[side ? pair->b : pair->a];
+        double mean[2] = {0.0, 0.0};
+        for (int64_t i = 0; i < 2 * slice->n; i++)
+            mean[i % 2] += slice->position[i] / (double)slice->n;
+        for (int64_t i = 0; i < 2 * slice->n; i++)
+            square += (slice->position[i] - mean[i % 2]) * (slice->position[i] - mean[i % 2]) / (double)slice->n;
+    }
+    return (struct gw_cost){GW_SQUARED, square > 0.0 ? 2.0 * sqrt(square) : 1.0};
+}
+
 /* ---- the search ---- */
 
 /* Own rows of a plan on each rank -> the whole plan on all. Collective. */
@@ -109,9 +126,11 @@ static void forget_solution(struct align_pair *pair)
     pair->b = b;
 }
 
-static status search(const struct alignment *al, struct align_cost *cost, struct align_pair *pair)
+/* stops: whether the run may stop on the way. In a round of a centre it may not: what other pairs have found in it is not kept. */
+static status search(struct alignment *al, struct align_cost *cost, struct align_pair *pair, bool stops)
 {
     const struct align_options *o = al->options;
+    bool resumed = stops && al->resumed.levels > 0 && al->searched == pair - al->pairs;
     const struct align_slice *a = &al->slices[pair->a], *b = &al->slices[pair->b];
     const struct fgw_scalable_problem problem = {.n = a->n,
                                                  .m = b->n,
@@ -120,9 +139,13 @@ static status search(const struct alignment *al, struct align_cost *cost, struct
                                                  .x = a->position,
                                                  .y = b->position,
                                                  .alpha = o->alpha,
+                                                 .cost = geometry(al, pair),
                                                  .begin = align_cost_begin,
                                                  .dissimilarity = align_cost_row,
-                                                 .context = cost};
+                                                 .context = cost,
+                                                 .safe_point = stops ? align_search_point : NULL,
+                                                 .safe_point_context = al,
+                                                 .resume = resumed ? &al->resumed : NULL};
     struct fgw_scalable_options options = fgw_scalable_options_default();
     options.rank = (int)o->landmark_rank;
     options.landmarks = (int)o->landmarks;
@@ -134,7 +157,11 @@ static status search(const struct alignment *al, struct align_cost *cost, struct
     options.polish = (enum fgw_polish)o->polish;
     struct fgw_scalable_result result;
     MPI_Comm comm = al->section->comm;
+    if (resumed)
+        log_info("%s on %s: the search goes on after level %d", b->name, a->name, al->resumed.levels);
+    al->searched = (int)(pair - al->pairs);
     status fault = fgw_scalable_solve(comm, &problem, &options, &result);
+    fgw_search_free(&al->resumed);
     if (fault)
         return fault;
     forget_solution(pair);
@@ -146,6 +173,8 @@ static status search(const struct alignment *al, struct align_cost *cost, struct
     pair->value = result.value;
     pair->scalable = true;
     pair->radius = result.radius;
+    pair->wider_gap = result.wider_gap;
+    pair->wider_clean = result.wider_clean;
     pair->iterations = result.steps;
     pair->f = result.f;
     pair->g = result.g;
@@ -205,7 +234,8 @@ static status dense_problem(const struct alignment *al, struct align_cost *cost,
                                     .x = a->position,
                                     .y = b->position,
                                     .M = *M,
-                                    .alpha = al->options->alpha};
+                                    .alpha = al->options->alpha,
+                                    .cost = geometry(al, pair)};
     return fault;
 }
 
@@ -223,6 +253,8 @@ static status take_dense(struct align_pair *pair, struct fgw_result *result, MPI
     pair->g = result->g;
     pair->scalable = false;
     pair->radius = NAN;
+    pair->wider_gap = result->value.gap;
+    pair->wider_clean = true;
     result->plan = (struct transport_plan){0};
     result->f = result->g = NULL;
     fgw_result_free(result);
@@ -363,7 +395,7 @@ static bool wants_dense(const struct alignment *al, const struct align_pair *pai
 }
 
 /* From a plan that is near already (rounds of a centre), or from the start that the options name. */
-status align_solve_pair(const struct alignment *al, struct align_pair *pair, const struct align_center *center)
+status align_solve_pair(struct alignment *al, struct align_pair *pair, const struct align_center *center)
 {
     const struct align_options *o = al->options;
     bool partial = o->mode == ALIGN_PARTIAL, dense = partial || wants_dense(al, pair) || o->start != ALIGN_START_SEARCH;
@@ -381,7 +413,7 @@ status align_solve_pair(const struct alignment *al, struct align_pair *pair, con
     if (!fault && o->start == ALIGN_START_SPATIAL && !near)
         fault = agree(al->section->comm, spatial_start(&al->slices[pair->a], &al->slices[pair->b], &start));
     if (!fault && o->start == ALIGN_START_SEARCH && !(near && dense))
-        fault = search(al, cost, pair);
+        fault = search(al, cost, pair, center == NULL);
     if (!fault && dense) {
         struct transport_plan from = pair->plan.n > 0 ? pair->plan : start;
         pair->plan = (struct transport_plan){0};

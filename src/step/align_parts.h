@@ -33,10 +33,12 @@ struct align_pair {
     int a, b;                   /* slices; in the mode center a is the centre, which has the spots of that slice */
     struct transport_plan plan; /* n_a x n_b, whole on every rank */
     struct fgw_value value;
-    double *f, *g;  /* dual potentials of the last linear problem, n_a and n_b; NULL: none */
-    bool scalable;  /* which solver */
-    double radius;  /* of the candidate pairs; NAN: all pairs */
-    double overlap; /* share of the mass that had to be transported */
+    double *f, *g;    /* dual potentials of the last linear problem, n_a and n_b; NULL: none */
+    bool scalable;    /* which solver */
+    double radius;    /* of the candidate pairs; NAN: all pairs */
+    double wider_gap; /* upper bound of the gap over all pairs within twice that radius; of the gap where all pairs are candidates */
+    bool wider_clean; /* it is the gap, nearly: candidates farther out would not help */
+    double overlap;   /* share of the mass that had to be transported */
     int64_t iterations;
     int n_starts;
     struct align_start *starts; /* of the search; none if it was not made */
@@ -77,7 +79,10 @@ struct alignment {
     struct align_pair *pairs;
     struct align_center center;
     struct align_embedding embedding;
-    struct plane_map *map; /* n_slices: obsm/spatial divided by the unit -> the common frame, likewise */
+    int searched;                    /* the pair whose search is under way, or was when the run was stopped */
+    const struct fgw_search *search; /* as it stands; NULL: none is under way */
+    struct fgw_search resumed;       /* as it stood */
+    struct plane_map *map;           /* n_slices: obsm/spatial divided by the unit -> the common frame, likewise */
 };
 
 /* Genes with counts enough in all of the slices, then spots with counts enough in these genes; positions and weights. Collective. */
@@ -107,8 +112,8 @@ status align_cost_dense(struct align_cost *cost, int64_t first, int64_t count, d
 
 /* ---- one pair (align_pair.c); all collective ---- */
 
-/* A plan that the pair already has is where it starts. center: see align_cost_new. */
-status align_solve_pair(const struct alignment *alignment, struct align_pair *pair, const struct align_center *center);
+/* A plan that the pair already has is where it starts. center: see align_cost_new. MONGE_TRY_AGAIN: the run has to stop. */
+status align_solve_pair(struct alignment *alignment, struct align_pair *pair, const struct align_center *center);
 void align_pair_free(struct align_pair *pair);
 
 /* ---- the centre (align_center.c): fills alignment->center and one pair per slice ---- */
@@ -116,12 +121,14 @@ status align_solve_center(struct alignment *alignment);
 
 /* ---- checkpoints (align_state.c); collective ---- */
 
-/* Takes up a pair that was solved before the run was stopped; else its plan stays empty. */
+/* Takes up a pair that was solved before the run was stopped; else its plan stays empty, and alignment->resumed is how far its search was. */
 status align_take_up(struct alignment *alignment, int pair);
 /* The same for the centre and all its pairs. */
 status align_take_up_center(struct alignment *alignment);
 /* A pair or a round is done. MONGE_TRY_AGAIN: the run has to stop. */
 status align_safe_point(struct alignment *alignment);
+/* An fgw_safe_point of the pair alignment->searched; context: the alignment. */
+status align_search_point(void *context, const struct fgw_search *search, bool level_done);
 
 /* ---- what came of it (align_judge.c, align_record.c); collective ---- */
 

@@ -177,6 +177,8 @@ static status record_pair(struct alignment *al, int k)
     recorder_real(&r, "linear", pair->value.linear);
     recorder_real(&r, "gw", pair->value.gw);
     recorder_real(&r, "gap", pair->value.gap);
+    recorder_real(&r, "gap_wider", pair->wider_gap);
+    recorder_bool(&r, "gap_wider_clean", pair->wider_clean);
     recorder_integer(&r, "iterations", pair->iterations);
     record_map(&r, prefix, "transform", &pair->fit.map, al->unit);
     recorder_real(&r, "angle_degrees", pair->fit.angle * 180.0 / M_PI);

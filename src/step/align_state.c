@@ -1,5 +1,5 @@
-/* What a checkpoint of the alignment holds: the pairs that are solved, and in the mode center the consensus after every round. All of it is
- * the same on all ranks. */
+/* What a checkpoint of the alignment holds: the pairs that are solved, how far the search of the next one is, and in the mode center the
+ * consensus after every round. All of it is the same on all ranks. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "monge/checkpoint.h"
 #include "monge/log.h"
 
-enum { FIGURES = 9 };
+enum { FIGURES = 11, SEARCH_FIGURES = 5, STAGE_FIGURES = 13 };
 
 static void named(char name[48], int pair, const char *what)
 {
@@ -33,8 +33,9 @@ static void put_pair(struct checkpoint *k, const struct alignment *al, int p)
     double *figures = checkpoint_room(k, FIGURES * sizeof *figures);
     if (!figures)
         return;
-    const double all[FIGURES] = {pair->value.objective, pair->value.linear,       pair->value.gw, pair->value.gap,     pair->radius,
-                                 pair->overlap,         (double)pair->iterations, pair->scalable, (double)pair->plan.m};
+    const double all[FIGURES] = {pair->value.objective, pair->value.linear, pair->value.gw,           pair->value.gap,
+                                 pair->radius,          pair->overlap,      (double)pair->iterations, pair->scalable,
+                                 (double)pair->plan.m,  pair->wider_gap,    (double)pair->wider_clean};
     memcpy(figures, all, sizeof all);
     put(k, p, "figures", CHECKPOINT_REAL, FIGURES, 1, figures);
     put(k, p, "plan rows", CHECKPOINT_LONG, pair->plan.n + 1, 1, pair->plan.row_start);
@@ -46,6 +47,45 @@ static void put_pair(struct checkpoint *k, const struct alignment *al, int p)
     put(k, p, "trace", CHECKPOINT_REAL, pair->trace_length, 1, pair->trace_length ? pair->trace : NULL);
 }
 
+static void put_reals(struct checkpoint *k, const char *name, int n, const double *values)
+{
+    double *kept = checkpoint_room(k, (size_t)n * sizeof *kept);
+    if (kept) {
+        memcpy(kept, values, (size_t)n * sizeof *kept);
+        checkpoint_put(k, name, CHECKPOINT_REAL, n, 1, kept);
+    }
+}
+
+static void stage_named(char name[48], int stage, const char *what)
+{
+    snprintf(name, 48, "search stage %d %s", stage, what);
+}
+
+static void put_stage(struct checkpoint *k, int number, const struct fgw_stage *stage)
+{
+    const struct transport_plan *plan = &stage->plan;
+    double figures[STAGE_FIGURES] = {stage->objective, stage->scaled, stage->start, (double)plan->m};
+    char name[48];
+    memcpy(figures + 4, stage->map.m, sizeof stage->map.m);
+    stage_named(name, number, "figures");
+    put_reals(k, name, STAGE_FIGURES, figures);
+    stage_named(name, number, "rows");
+    checkpoint_put(k, name, CHECKPOINT_LONG, plan->n + 1, 1, plan->row_start);
+    stage_named(name, number, "columns");
+    checkpoint_put(k, name, CHECKPOINT_LONG, transport_plan_entries(plan), 1, plan->column);
+    stage_named(name, number, "plan");
+    checkpoint_put(k, name, CHECKPOINT_REAL, transport_plan_entries(plan), 1, plan->value);
+}
+
+static void put_search(struct checkpoint *k, int pair, const struct fgw_search *search)
+{
+    const double figures[SEARCH_FIGURES] = {pair, search->levels, search->kept, search->n_starts, sizeof *search->starts};
+    put_reals(k, "search", SEARCH_FIGURES, figures);
+    checkpoint_put(k, "search starts", CHECKPOINT_BYTES, search->n_starts * (int64_t)sizeof *search->starts, 1, search->starts);
+    for (int s = 0; s < search->kept; s++)
+        put_stage(k, s, &search->stages[s]);
+}
+
 /* A checkpoint_writer. */
 static status put_alignment(struct checkpoint *k, void *context)
 {
@@ -53,6 +93,8 @@ static status put_alignment(struct checkpoint *k, void *context)
     for (int p = 0; p < al->n_pairs; p++)
         if (al->pairs[p].plan.n > 0)
             put_pair(k, al, p);
+    if (al->search)
+        put_search(k, al->searched, al->search);
     const struct align_center *center = &al->center;
     if (center->rounds > 0) {
         checkpoint_put(k, "center objective", CHECKPOINT_REAL, center->rounds, 1, center->objective);
@@ -65,6 +107,16 @@ static status put_alignment(struct checkpoint *k, void *context)
 status align_safe_point(struct alignment *al)
 {
     return checkpoint_stage(al->section->checkpoint, put_alignment, al);
+}
+
+status align_search_point(void *context, const struct fgw_search *search, bool level_done)
+{
+    struct alignment *al = context;
+    al->search = search;
+    status fault = level_done ? checkpoint_stage(al->section->checkpoint, put_alignment, al)
+                              : checkpoint_safe_point(al->section->checkpoint, put_alignment, al);
+    al->search = NULL;
+    return fault;
 }
 
 /* ---- getting ---- */
@@ -115,9 +167,61 @@ static status get_pair(struct checkpoint *k, int p, struct align_pair *pair)
         pair->overlap = figure[5];
         pair->iterations = (int64_t)figure[6];
         pair->scalable = figure[7] != 0.0;
+        pair->wider_gap = figure[9];
+        pair->wider_clean = figure[10] != 0.0;
     }
     pair->plan = (struct transport_plan){fault ? 0 : n - 1, fault || !figure ? 0 : (int64_t)figure[8], rows, columns, mass};
     free(figures);
+    return fault;
+}
+
+static status get_stage(struct checkpoint *k, int number, struct fgw_stage *stage)
+{
+    char name[48];
+    double figures[STAGE_FIGURES];
+    stage_named(name, number, "figures");
+    status fault = checkpoint_get(k, name, CHECKPOINT_REAL, STAGE_FIGURES, 1, figures);
+    if (fault)
+        return fault;
+    *stage = (struct fgw_stage){.objective = figures[0], .scaled = figures[1], .start = (int)figures[2]};
+    memcpy(stage->map.m, figures + 4, sizeof stage->map.m);
+    stage_named(name, number, "rows");
+    int64_t n = checkpoint_count(k, name) - 1, entries;
+    stage_named(name, number, "plan");
+    entries = checkpoint_count(k, name);
+    fault = transport_plan_new(&stage->plan, n, (int64_t)figures[3], entries);
+    if (!fault)
+        fault = checkpoint_get(k, name, CHECKPOINT_REAL, entries, 1, stage->plan.value);
+    stage_named(name, number, "columns");
+    if (!fault)
+        fault = checkpoint_get(k, name, CHECKPOINT_LONG, entries, 1, stage->plan.column);
+    stage_named(name, number, "rows");
+    if (!fault)
+        fault = checkpoint_get(k, name, CHECKPOINT_LONG, n + 1, 1, stage->plan.row_start);
+    if (fault)
+        transport_plan_free(&stage->plan);
+    return fault;
+}
+
+/* The search of this pair, if it was under way; of another build's records nothing is taken. */
+static status get_search(struct checkpoint *k, int pair, struct fgw_search *search)
+{
+    double figures[SEARCH_FIGURES];
+    if (!checkpoint_holds(k, "search"))
+        return MONGE_OK;
+    status fault = checkpoint_get(k, "search", CHECKPOINT_REAL, SEARCH_FIGURES, 1, figures);
+    if (fault || figures[0] != pair || figures[4] != sizeof *search->starts)
+        return fault;
+    size_t kept = (size_t)figures[2], n_starts = (size_t)figures[3];
+    *search = (struct fgw_search){.levels = (int)figures[1],
+                                  .n_starts = (int)n_starts,
+                                  .stages = calloc(kept + 1, sizeof *search->stages),
+                                  .starts = calloc(n_starts + 1, sizeof *search->starts)};
+    if (!search->stages || !search->starts)
+        return error_memory("a search", 64.0 * (double)(kept + n_starts));
+    fault = checkpoint_get(k, "search starts", CHECKPOINT_BYTES, (int64_t)(n_starts * sizeof *search->starts), 1, search->starts);
+    for (; !fault && search->kept < (int)kept; search->kept++)
+        fault = get_stage(k, search->kept, &search->stages[search->kept]);
     return fault;
 }
 
@@ -127,8 +231,10 @@ status align_take_up(struct alignment *al, int pair)
     char name[48];
     named(name, pair, "figures");
     if (!checkpoint_holds(k, name)) {
+        al->searched = pair;
+        status fault = agree(al->section->comm, get_search(k, pair, &al->resumed));
         checkpoint_caught_up(k);
-        return MONGE_OK;
+        return fault;
     }
     status fault = agree(al->section->comm, get_pair(k, pair, &al->pairs[pair]));
     if (pair + 1 == al->n_pairs)

@@ -14,6 +14,7 @@
 #include "domains_parts.h"
 #include "monge/agree.h"
 #include "monge/log.h"
+#include "monge/spatial_graph.h"
 
 #define OPTION(name, type, member, fallback, min, max, choices, unit, help)                                                                \
     {                                                                                                                                      \
@@ -39,7 +40,7 @@ static const struct option options[] = {
            "weight of the pruned graph; unset: 0 of stagate (its graph lacks the edges between pre-clusters of expression), 0.8 of "
            "gatv2-proto"),
     OPTION("preclusters", OPTION_INTEGER, preclusters, NULL, 1, 254, NULL, NULL,
-           "stagate with alpha: how many pre-clusters; unset: as many as domains"),
+           "stagate with alpha: how many pre-clusters; unset: as many as --n-domains or reference labels, else 8"),
     GRAPH_OPTIONS(struct domains_options, graph),
     OPTION("reference-labels", OPTION_TEXT, reference_labels, NULL, 0, 0, NULL, NULL, "column of obs that the domains are compared with"),
     OPTION("counts", OPTION_TEXT, counts, NULL, 0, 0, NULL, NULL,
@@ -54,12 +55,17 @@ static const struct option options[] = {
     OPTION("target", OPTION_REAL, target, "10000", 1e-6, 1e12, NULL, "counts", "total of a spot after normalisation"),
     OPTION("hidden", OPTION_INTEGER, hidden, NULL, 1, 8192, NULL, NULL, "width of the hidden layer; unset: 512, of gatv2-proto 64"),
     OPTION("latent", OPTION_INTEGER, latent, "30", 1, 1024, NULL, NULL, "stagate: width of the embedding"),
+    OPTION("smooth", OPTION_INTEGER, smooth, "1", 0, 100, NULL, NULL,
+           "stagate: embedding averaged so many times over neighbours by the model's own attention: 1, as its decoder sees it; 0, as "
+           "published"),
     OPTION("heads", OPTION_INTEGER, heads, "4", 1, 256, NULL, NULL, "gatv2-proto: attention heads; they divide --hidden"),
     OPTION("attention", OPTION_CHOICE, attention, "stagate-sigmoid", 0, 0, attentions, NULL,
            "stagate: how edges are scored: as published, without bound (gat-leaky), or depending on both ends (gatv2)"),
     OPTION("tie", OPTION_CHOICE, split, "exact", 0, 0, ties, NULL,
            "stagate: weights shared by encoder and decoder take one step (exact), or two, one after the other, as in PyTorch (split)"),
-    OPTION("lambda", OPTION_REAL, lambda, "0.8", 0, 1, NULL, NULL, "nbrmean: weight of the neighbours against the spot itself"),
+    OPTION("lambda", OPTION_REAL, lambda, NULL, 0, 1, NULL, NULL,
+           "nbrmean: weight of the neighbours against the spot itself; unset: 0.2 on hexagonal lattices (Visium: a spot is a neighbourhood "
+           "already), else 0.8"),
     OPTION("components", OPTION_INTEGER, components, "20", 1, 1000, NULL, NULL, "nbrmean: principal components"),
     OPTION("epochs", OPTION_INTEGER, epochs, NULL, 0, 10000000, NULL, NULL,
            "of the training; unset: those of the recipe at most, ending when the loss stays within 1e-4 over 20 epochs"),
@@ -107,6 +113,8 @@ void domains_free(struct domains *d)
     free(d->reference_label);
     free(d->training_label);
     free(d->training_loss);
+    free(d->training_ari);
+    free(d->section_ari);
     free(d->z);
     free(d->loss);
     if (d->has_pruned)
@@ -123,7 +131,7 @@ void domains_free(struct domains *d)
     nodes_free(&d->nodes);
 }
 
-static status check_options(const struct domains_options *o)
+static status check_options(const struct section *section, const struct domains_options *o)
 {
     if (o->k_least > o->k_most)
         return error_set(MONGE_USAGE, "domains: --k-least %lld is above --k-most %lld", (long long)o->k_least, (long long)o->k_most);
@@ -131,45 +139,7 @@ static status check_options(const struct domains_options *o)
     if (o->model == DOMAINS_GATV2 && hidden % o->heads != 0)
         return error_set(MONGE_USAGE, "domains: --hidden %lld cannot be shared by --heads %lld; give a multiple of it", (long long)hidden,
                          (long long)o->heads);
-    return MONGE_OK;
-}
-
-/* ---- the step ---- */
-
-static status domains_run(struct section *section, const void *values)
-{
-    struct domains d = {.section = section, .options = values};
-    if (d.options->compat != DOMAINS_COMPAT_NONE)
-        return error_set(MONGE_USAGE, "domains: --compat prints a table on the command line; it is no step of a job");
-    status fault = check_options(values);
-    if (fault)
-        return fault;
-    phase_begin("expression");
-    fault = nodes_new(&d.nodes, section);
-    if (!fault)
-        fault = domains_reference(&d);
-    if (!fault)
-        fault = domains_expression(&d);
-    sparse_rows_free(&d.counts);
-    phase_begin("graph");
-    if (!fault)
-        fault = domains_graph(&d);
-    if (!fault)
-        fault = domains_prune(&d);
-    phase_begin("embedding");
-    if (!fault)
-        fault = domains_embed(&d);
-    phase_begin("domains");
-    if (!fault)
-        fault = domains_maps(&d);
-    if (!fault)
-        domains_tell(&d);
-    phase_begin("record");
-    if (!fault)
-        fault = domains_record(&d);
-    phase_begin(NULL);
-    domains_free(&d);
-    return fault;
+    return graph_options_check(&o->graph, section->n_parts);
 }
 
 /* ---- estimates ---- */
@@ -185,8 +155,9 @@ static struct step_cost domains_cost(const struct section_size *size, int n_rank
     domains_network_settings(&d, &s);
     struct network_cost node = network_cost(&s, non_zeros, DEGREE);
     bool trained = d.options->model != DOMAINS_NBRMEAN;
-    double shared = SITE * spots + (trained ? 24.0 * genes * s.hidden * (s.model == NETWORK_GATV2 ? 2.0 : 1.0) : 16.0 * genes * genes);
-    double own = (trained ? node.bytes : 0.0) + 24.0 * non_zeros + 2000.0;
+    double components = 40.0 * genes * genes; /* of the lines beside the model: covariances of genes and their means */
+    double weights = trained ? 24.0 * genes * s.hidden * (s.model == NETWORK_GATV2 ? 2.0 : 1.0) : 0.0;
+    double shared = SITE * spots + fmax(components, weights), own = (trained ? node.bytes : 0.0) + 24.0 * non_zeros + 2000.0;
     double epochs = trained ? (double)s.epochs * (double)d.options->trainings : 0.0;
     return (struct step_cost){shared + own * spots / n_ranks,
                               (node.flop / RATE * epochs + CLUSTER_SECONDS * (double)d.options->seeds) * spots / n_ranks};
@@ -205,7 +176,50 @@ static status domains_plan(const struct section *section, const void *values)
         printf("  time       about %.0f s on these %d ranks (rough; all epochs)\n", cost.seconds, n_ranks);
         fflush(stdout);
     }
-    return check_options(values);
+    return check_options(section, values);
+}
+
+/* ---- the step ---- */
+
+static status domains_run(struct section *section, const void *values)
+{
+    struct domains d = {.section = section, .options = values};
+    if (d.options->compat != DOMAINS_COMPAT_NONE)
+        return error_set(MONGE_USAGE, "domains: --compat prints a table on the command line; it is no step of a job");
+    status fault = check_options(section, values);
+    if (fault)
+        return fault;
+    int n_ranks;
+    MPI_Comm_size(section->comm, &n_ranks);
+    const struct section_size size = section_size(section);
+    const struct step_cost cost = domains_cost(&size, n_ranks, values);
+    log_info("domains: about %.0f MB on each rank, %.0f s", cost.bytes / 1e6, cost.seconds);
+    phase_begin("expression");
+    fault = spatial_graph_nodes(&d.nodes, section, &d.options->graph);
+    if (!fault)
+        fault = domains_reference(&d);
+    if (!fault)
+        fault = domains_expression(&d);
+    sparse_rows_free(&d.counts);
+    phase_begin("graph");
+    if (!fault)
+        fault = domains_graph(&d);
+    if (!fault)
+        fault = domains_prune(&d);
+    phase_begin("embedding");
+    if (!fault)
+        fault = domains_embed(&d);
+    phase_begin("clusters");
+    if (!fault)
+        fault = domains_maps(&d);
+    if (!fault)
+        domains_tell(&d);
+    phase_begin("record");
+    if (!fault)
+        fault = domains_record(&d);
+    phase_begin(NULL);
+    domains_free(&d);
+    return fault;
 }
 
 const struct step step_domains = {.options = &domains_options,

@@ -47,7 +47,7 @@ static void grid_free(struct grid *g)
 static double *need(const struct grid *g, const char *name, int64_t dims[2])
 {
     double *values = record_reals(&g->record, name, dims);
-    if (!values)
+    if (!values && !error_code()) /* the first one is told */
         error_set(MONGE_BAD_DATA, "%s: %s is missing; give the file of the operator's weights and input", g->path, name);
     return values;
 }

@@ -6,7 +6,6 @@
 #include "domains_parts.h"
 #include "monge/agree.h"
 #include "monge/log.h"
-#include "monge/neighbour_features.h"
 
 /* What the two releases of STAGATE do (domains.md, section 2.3); model A is trained with Adam alone (section 1). */
 void domains_network_settings(const struct domains *d, struct network_settings *s)
@@ -26,6 +25,7 @@ void domains_network_settings(const struct domains *d, struct network_settings *
                                    .seed = (uint64_t)o->seed,
                                    .weights = o->weights};
     s->hidden = o->hidden != INT64_MIN ? (int)o->hidden : stagate ? 512 : 64;
+    s->smooth = (int)o->smooth;
     s->alpha = !isnan(o->alpha) ? o->alpha : stagate ? 0.0 : 0.8;
     s->epochs = o->epochs != INT64_MIN ? o->epochs : tensorflow ? 500 : 1000;
     s->learning_rate = !isnan(o->learning_rate) ? o->learning_rate : tensorflow ? 1e-4 : 1e-3;
@@ -70,6 +70,7 @@ static status take_first(struct domains *d, struct network_result *result, doubl
     d->last_loss = result->last_loss;
     d->tape_bytes = result->bytes;
     d->training_seconds = seconds;
+    d->training_loss[0] = d->last_loss;
     d->z = result->z;
     d->loss = result->loss;
     result->z = NULL;
@@ -82,7 +83,8 @@ static status cluster_training(struct domains *d, const struct network_result *r
 {
     struct domain_map map = {0};
     const double *z = d->training == 0 ? d->z : result->z;
-    d->training_loss[d->training] = d->training == 0 ? d->last_loss : result->last_loss;
+    if (d->training > 0)
+        d->training_loss[d->training] = result->last_loss;
     status fault = domains_cluster(d, domains_model_name(d), d->columns, z, 1, (uint64_t)(d->options->seed + d->training), &map);
     if (!fault)
         memcpy(d->training_label + d->training * d->nodes.rows.n_own, map.label, (size_t)d->nodes.rows.n_own * sizeof *map.label);
@@ -102,7 +104,7 @@ static status train_all(struct domains *d)
         fault = domains_take_up(d);
     if (!fault && d->training > 0)
         fault = domains_choose_k(d, d->columns, d->z);
-    for (; d->training < trainings && !fault; d->training++) {
+    while (!fault && d->training < trainings) {
         struct network_result result = {0};
         double began = wall_seconds();
         fault = train(d, &result);
@@ -111,18 +113,31 @@ static status train_all(struct domains *d)
         if (!fault && trainings > 1)
             fault = cluster_training(d, &result);
         network_result_free(&result);
+        d->training++;
+        if (!fault)
+            fault = domains_training_done(d);
     }
     return fault;
 }
 
 /* ---- features of neighbourhoods ---- */
 
+/* BANKSY's authors: 0.8 for domains of cells, 0.2 on Visium. */
+struct neighbour_features_options domains_neighbour_options(const struct domains *d)
+{
+    struct neighbour_features_options with = neighbour_features_options_default();
+    bool hexagonal = true;
+    for (int p = 0; p < d->nodes.n_parts; p++)
+        hexagonal = hexagonal && d->nodes.lattice[p] == LATTICE_HEX;
+    with.lambda = !isnan(d->options->lambda) ? d->options->lambda : hexagonal ? 0.2 : 0.8;
+    with.components = (int)d->options->components;
+    return with;
+}
+
 static status neighbourhoods(struct domains *d)
 {
     struct neighbour_features features = {0};
-    struct neighbour_features_options with = neighbour_features_options_default();
-    with.lambda = d->options->lambda;
-    with.components = (int)d->options->components;
+    const struct neighbour_features_options with = domains_neighbour_options(d);
     const struct sparse_rows *log = d->log.start ? &d->log : &d->values;
     status fault = neighbour_features(&features, &d->near, d->nodes.x, d->nodes.y, log, d->n_genes, &with);
     if (!fault) {

@@ -9,6 +9,7 @@
 
 #include "domains_parts.h"
 #include "monge/agree.h"
+#include "monge/spatial_graph.h"
 
 /* counts: all genes of own nodes; of_values: own nodes x chosen genes; gradient: own nodes x all genes. */
 static status through_values(const struct domains *d, const double *of_values, double *gradient)
@@ -61,7 +62,7 @@ status domains_gradient(struct section *section, const struct domains_options *o
         return error_set(MONGE_USAGE, "domains: nbrmean has no loss and so no gradient; take stagate or gatv2-proto");
     struct domains d = {.section = section, .options = options};
     struct network_result result = {0};
-    status fault = nodes_new(&d.nodes, section);
+    status fault = spatial_graph_nodes(&d.nodes, section, &options->graph);
     if (!fault)
         fault = domains_expression(&d);
     if (!fault)

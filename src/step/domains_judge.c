@@ -10,7 +10,6 @@
 #include "domains_parts.h"
 #include "monge/agree.h"
 #include "monge/log.h"
-#include "monge/neighbour_features.h"
 #include "monge/smoothed_components.h"
 
 const char *domains_model_name(const struct domains *d)
@@ -124,9 +123,7 @@ static status baselines(struct domains *d, const struct nearest_spots *spots)
     double *values = NULL;
     if (d->options->model != DOMAINS_NBRMEAN) {
         struct neighbour_features features = {0};
-        struct neighbour_features_options with = neighbour_features_options_default();
-        with.lambda = d->options->lambda;
-        with.components = (int)d->options->components;
+        const struct neighbour_features_options with = domains_neighbour_options(d);
         fault = neighbour_features(&features, &d->near, d->nodes.x, d->nodes.y, log, d->n_genes, &with);
         values = features.score;
         features.score = NULL;
@@ -165,7 +162,83 @@ static status trainings_stability(struct domains *d)
 {
     if (d->options->trainings < 2 || d->options->model == DOMAINS_NBRMEAN)
         return MONGE_OK;
-    return seed_stability(&d->nodes.rows, (int)d->options->trainings, d->k, d->training_label, &d->map[0].stability);
+    int trainings = (int)d->options->trainings;
+    int64_t n = d->nodes.rows.n_own;
+    status fault = seed_stability(&d->nodes.rows, trainings, d->k, d->training_label, &d->map[0].stability);
+    if (fault || !d->reference_label)
+        return fault;
+    d->training_ari = malloc((size_t)trainings * sizeof *d->training_ari);
+    fault = agree(d->section->comm, d->training_ari ? MONGE_OK : error_memory("scores", 8.0 * trainings));
+    for (int t = 0; t < trainings && !fault; t++) {
+        struct label_agreement agreement;
+        fault = label_agreement(d->section->comm, n, d->reference_label, d->reference.n, d->training_label + t * n, d->k, &agreement);
+        d->training_ari[t] = agreement.ari;
+    }
+    return fault;
+}
+
+/* ---- sections of a stack ---- */
+
+static status agreement_by_section(struct domains *d)
+{
+    int64_t n = d->nodes.rows.n_own;
+    const int32_t *part = d->nodes.part + d->nodes.rows.first;
+    int32_t *inside = malloc(((size_t)n + 1) * sizeof *inside);
+    d->section_ari = malloc((size_t)d->nodes.n_parts * sizeof *d->section_ari);
+    status fault = agree(d->section->comm, inside && d->section_ari ? MONGE_OK : error_memory("scores", 4.0 * (double)n));
+    for (int p = 0; p < d->nodes.n_parts && !fault; p++) {
+        struct label_agreement agreement;
+        for (int64_t i = 0; i < n; i++)
+            inside[i] = part[i] == p ? d->reference_label[i] : -1;
+        fault = label_agreement(d->section->comm, n, inside, d->reference.n, d->map[0].label, d->k, &agreement);
+        d->section_ari[p] = agreement.n > 0 ? agreement.ari : NAN;
+    }
+    free(inside);
+    return fault;
+}
+
+static double entropy(int n, const int64_t *count, double *total)
+{
+    double sum = 0.0, of = 0.0;
+    for (int k = 0; k < n; k++)
+        sum += (double)count[k];
+    for (int k = 0; k < n; k++)
+        of -= count[k] > 0 ? (double)count[k] / sum * log((double)count[k] / sum) : 0.0;
+    *total = sum;
+    return of;
+}
+
+/* Entropy of the section given the domain, over that of the section. */
+static status measure_mixing(struct domains *d)
+{
+    int parts = d->nodes.n_parts;
+    int64_t *count = calloc(((size_t)d->k + 1) * (size_t)parts, sizeof *count), *all = count + (size_t)d->k * (size_t)parts;
+    status fault = agree(d->section->comm, count ? MONGE_OK : error_memory("scores", 8.0 * d->k * parts));
+    if (fault)
+        return fault;
+    for (int64_t i = 0; i < d->nodes.rows.n_own; i++) {
+        int32_t part = d->nodes.part[d->nodes.rows.first + i];
+        count[d->map[0].label[i] * parts + part]++;
+        all[part]++;
+    }
+    MPI_Allreduce(MPI_IN_PLACE, count, (d->k + 1) * parts, MPI_INT64_T, MPI_SUM, d->section->comm);
+    double given = 0.0, n, most = entropy(parts, all, &n);
+    for (int k = 0; k < d->k; k++) {
+        double of, h = entropy(parts, count + (size_t)k * (size_t)parts, &of);
+        given += of > 0.0 ? of / n * h : 0.0;
+    }
+    d->mixing = most > 0.0 ? given / most : NAN;
+    free(count);
+    return MONGE_OK;
+}
+
+static status judge_sections(struct domains *d)
+{
+    d->mixing = NAN;
+    if (d->nodes.n_parts < 2)
+        return MONGE_OK;
+    status fault = measure_mixing(d);
+    return fault || !d->reference_label ? fault : agreement_by_section(d);
 }
 
 status domains_maps(struct domains *d)
@@ -178,6 +251,8 @@ status domains_maps(struct domains *d)
     d->n_maps = 1;
     if (!fault)
         fault = trainings_stability(d);
+    if (!fault)
+        fault = judge_sections(d);
     if (!fault)
         fault = nearest_spots_new(&spots, &d->nodes.rows, d->nodes.x, d->nodes.y, d->nodes.part, NULL,
                                   (int)(o->refine > reach ? o->refine : reach));
@@ -202,6 +277,28 @@ static const char *shown(double value, char text[16])
     else
         snprintf(text, 16, "-");
     return text;
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void tell_trainings(const struct domains *d)
+{
+    int n = (int)d->options->trainings;
+    double *sorted = malloc((size_t)n * sizeof *sorted);
+    if (!sorted)
+        return;
+    memcpy(sorted, d->training_ari, (size_t)n * sizeof *sorted);
+    qsort(sorted, (size_t)n, sizeof *sorted, compare);
+    printf("%d trainings: ARI median %.4f, mean", n, 0.5 * (sorted[(n - 1) / 2] + sorted[n / 2]));
+    double sum = 0.0;
+    for (int t = 0; t < n; t++)
+        sum += sorted[t];
+    printf(" %.4f, %.4f to %.4f\n", sum / n, sorted[0], sorted[n - 1]);
+    free(sorted);
 }
 
 void domains_tell(const struct domains *d)
@@ -229,5 +326,12 @@ void domains_tell(const struct domains *d)
             printf(" %8s", shown(figure[f], text));
         printf("\n");
     }
+    if (d->training_ari)
+        tell_trainings(d);
+    for (int p = 0; p < d->nodes.n_parts && d->section_ari; p++)
+        printf("section %s: ARI %.4f\n", d->section->parts[p].name, d->section_ari[p]);
+    if (isfinite(d->mixing))
+        printf("mixing of %d sections: %.4f (0: every domain lies in one section, 1: all domains are shared alike)\n", d->nodes.n_parts,
+               d->mixing);
     fflush(stdout);
 }

@@ -8,6 +8,7 @@
 #include "monge/graph_summary.h"
 #include "monge/label_scores.h"
 #include "monge/labels.h"
+#include "monge/neighbour_features.h"
 #include "monge/nodes.h"
 #include "monge/section_labels.h"
 #include "monge/spatial_scores.h"
@@ -55,11 +56,14 @@ struct domains {
     int training;            /* under way, counted from 0 */
     int32_t *training_label; /* trainings x own nodes: domains of each training, if there are several */
     double *training_loss;   /* trainings */
+    double *training_ari;    /* trainings: agreement with the reference; NULL: one training, or no reference */
     /* clusters and scores */
     struct section_labels reference; /* own sites */
     int32_t *reference_label;        /* own nodes, NULL: none */
     int k;
     struct cluster_choice choice; /* choice.n 0: K was given */
+    double *section_ari;          /* nodes.n_parts: agreement with the reference in each section; NULL: a single section, or no reference */
+    double mixing;                /* how far domains are shared by sections: 0 each its own, 1 all alike; NAN: a single section */
     int n_maps;
     struct domain_map
         map[DOMAIN_MAPS]; /* 0: the domains; then refined, nbrmean, the trivial line, that without space, the reference: those there are */
@@ -77,6 +81,8 @@ status domains_graph(struct domains *domains);
 /* The graph without edges between pre-clusters of expression. */
 status domains_prune(struct domains *domains);
 
+/* What nbrmean is computed with. */
+struct neighbour_features_options domains_neighbour_options(const struct domains *domains);
 const char *domains_model_name(const struct domains *domains);
 
 /* Trains, or computes, the embedding; several trainings leave their domains too. */
@@ -88,6 +94,8 @@ void domains_network_input(const struct domains *domains, struct network_input *
 struct network_hooks domains_hooks(struct domains *domains);
 /* Takes up trainings that were finished before the run was stopped: domains->training is their number. */
 status domains_take_up(struct domains *domains);
+/* domains->training of them are finished. MONGE_TRY_AGAIN: the run has to stop. */
+status domains_training_done(struct domains *domains);
 
 /* Reads the labels of reference, if any; chooses K, if not given. */
 status domains_reference(struct domains *domains);

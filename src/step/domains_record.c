@@ -192,9 +192,12 @@ static void record_training(struct recorder *r, const struct domains *d)
     recorder_real(r, "last_loss", d->last_loss);
     recorder_integer(r, "hidden", s.hidden);
     recorder_real(r, "alpha", s.alpha);
+    recorder_integer(r, "smooth", s.smooth);
     recorder_real(r, "learning_rate", s.learning_rate);
     if (d->options->trainings > 1)
         recorder_array(r, "trainings/loss", d->options->trainings, d->training_loss);
+    if (d->training_ari)
+        recorder_array(r, "trainings/ari", d->options->trainings, d->training_ari);
 }
 
 /* Mean over spots of the probability of their domain. */
@@ -224,8 +227,13 @@ static status record_all(struct domains *d)
     recorder_integer(&r, "n_domains", d->k);
     recorder_integer(&r, "columns", d->columns);
     recorder_real(&r, "confidence", confidence);
+    recorder_real(&r, "lambda", domains_neighbour_options(d).lambda);
     record_training(&r, d);
     record_summary(&r, d);
+    if (isfinite(d->mixing))
+        recorder_real(&r, "sections/mixing", d->mixing);
+    if (d->section_ari)
+        recorder_array(&r, "sections/ari", d->nodes.n_parts, d->section_ari);
     record_choice(&r, d);
     record_scores(&r, d);
     recorder_options(&r, &domains_options, d->options);

@@ -39,11 +39,23 @@ static void put_finished(struct checkpoint *k, const struct domains *d)
     checkpoint_put(k, "trainings losses", CHECKPOINT_REAL, d->training, 1, d->training_loss);
     checkpoint_put(k, "first loss", CHECKPOINT_REAL, d->epochs, 1, d->loss);
     checkpoint_put_rows(k, "first embedding", CHECKPOINT_REAL, n, d->columns, d->z);
-    for (int t = 0; t < d->training; t++) {
+    for (int t = 0; t < d->training && d->options->trainings > 1; t++) {
         char name[128];
         named(name, t, "domains");
         checkpoint_put_rows(k, name, CHECKPOINT_INT, n, 1, d->training_label + t * n);
     }
+}
+
+/* A checkpoint_writer. */
+static status put_all_finished(struct checkpoint *k, void *context)
+{
+    put_finished(k, context);
+    return MONGE_OK;
+}
+
+status domains_training_done(struct domains *d)
+{
+    return checkpoint_stage(d->section->checkpoint, put_all_finished, d);
 }
 
 /* A checkpoint_writer. */
@@ -124,7 +136,7 @@ static status get_finished(struct domains *d, struct checkpoint *k)
         fault = checkpoint_get(k, "first loss", CHECKPOINT_REAL, d->epochs, 1, d->loss);
     if (!fault)
         fault = checkpoint_get_rows(k, "first embedding", CHECKPOINT_REAL, first, n, d->columns, d->z);
-    for (int t = 0; t < (int)figures[0] && !fault; t++) {
+    for (int t = 0; t < (int)figures[0] && d->options->trainings > 1 && !fault; t++) {
         char name[128];
         named(name, t, "domains");
         fault = checkpoint_get_rows(k, name, CHECKPOINT_INT, first, n, 1, d->training_label + t * n);
@@ -136,7 +148,12 @@ static status get_finished(struct domains *d, struct checkpoint *k)
 status domains_take_up(struct domains *d)
 {
     struct checkpoint *k = d->section->checkpoint;
-    return agree(d->section->comm, checkpoint_holds(k, "trainings finished") ? get_finished(d, k) : MONGE_OK);
+    status fault = agree(d->section->comm, checkpoint_holds(k, "trainings finished") ? get_finished(d, k) : MONGE_OK);
+    if (!fault && d->training > 0)
+        log_event("resumed", "domains: %d of %lld trainings were finished before", d->training, (long long)d->options->trainings);
+    if (!fault && d->training == d->options->trainings)
+        checkpoint_caught_up(k);
+    return fault;
 }
 
 struct network_hooks domains_hooks(struct domains *domains)

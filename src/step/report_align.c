@@ -196,6 +196,7 @@ static void add_table(struct text *text, const struct stack_page *page)
                    {"linear", "expression", "%.4f", 1},
                    {"gw", "geometry", "%.4f", 1},
                    {"gap", "gap", "%.1e", 1},
+                   {"gap_wider", "gap, wider", "%.1e", 1},
                    {"angle_degrees", "rotation, &deg;", "%.1f", 1},
                    {"residual_mean", "residual, pitches", "%.2f", 1},
                    {"within_1_5", "&lt; 1.5 pitches, %", "%.1f", 100},
@@ -229,7 +230,7 @@ static void add_table(struct text *text, const struct stack_page *page)
     }
     text_add(text,
              "</table></div>\n<p class=\"note\">F = (1 - alpha) expression + alpha geometry. The gap bounds how much F can still fall "
-             "along straight lines: 0 at a stationary point.</p>\n");
+             "along straight lines: 0 at a stationary point; wider: an upper bound of it with candidate pairs up to twice as far.</p>\n");
 }
 
 /* A plan as stored: rows are spots of A, columns of B, in the order of the file. */

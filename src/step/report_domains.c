@@ -57,16 +57,18 @@ static status domain_page_read(struct domain_page *page, const char *path)
 
 /* ---- maps ---- */
 
-/* A categorical column, or none: codes [n] and names. */
+/* A categorical column, or none: codes [n], names, and which colour each has. */
 struct column {
     double *code;
     int64_t n_names;
     char **name;
+    int *colour;
 };
 
 static void column_free(struct column *column)
 {
     free(column->code);
+    free(column->colour);
     record_texts_free(column->name, column->n_names);
 }
 
@@ -79,11 +81,42 @@ static bool column_read(struct column *column, const struct domain_page *page, c
     column->code = record_reals(&page->record, path, dims);
     snprintf(path, sizeof path, "obs/%.200s/categories", name);
     column->name = record_texts(&page->record, path, &column->n_names);
-    if (column->code && column->name && dims[0] == page->n)
+    column->colour = malloc(((size_t)column->n_names + 1) * sizeof *column->colour);
+    for (int k = 0; column->colour && k < (int)column->n_names; k++)
+        column->colour[k] = k;
+    if (column->code && column->name && column->colour && dims[0] == page->n)
         return true;
     column_free(column);
     *column = (struct column){0};
     return false;
+}
+
+/* Reference labels take the colour of the domain that they share most spots with, the largest share first; the rest takes colours of their own. */
+static void match_colours(struct column *column, const struct domain_page *page)
+{
+    int64_t dims[2] = {0, 0}, n = 0;
+    double *count = record_reals(&page->record, REPORT_DOMAINS "confusion", dims);
+    char **label = record_texts(&page->record, REPORT_DOMAINS "reference_labels", &n);
+    int next = (int)dims[1];
+    for (int64_t c = 0; c < column->n_names; c++)
+        column->colour[c] = -1;
+    for (int64_t left = n; count && label && dims[0] == n && left > 0; left--) {
+        int64_t best = 0;
+        for (int64_t k = 1; k < dims[0] * dims[1]; k++)
+            best = count[k] > count[best] ? k : best;
+        if (!(count[best] > 0.0))
+            break;
+        for (int64_t c = 0; c < column->n_names; c++)
+            if (!strcmp(column->name[c], label[best / dims[1]]))
+                column->colour[c] = (int)(best % dims[1]);
+        for (int64_t k = 0; k < dims[0] * dims[1]; k++) /* neither label nor domain again */
+            if (k / dims[1] == best / dims[1] || k % dims[1] == best % dims[1])
+                count[k] = 0.0;
+    }
+    for (int64_t c = 0; c < column->n_names; c++)
+        column->colour[c] = column->colour[c] < 0 ? next++ : column->colour[c];
+    free(count);
+    record_texts_free(label, n);
 }
 
 static void add_key(struct text *text, const struct column *column)
@@ -91,7 +124,7 @@ static void add_key(struct text *text, const struct column *column)
     text_add(text, "<p class=\"key\">");
     for (int64_t k = 0; k < column->n_names; k++) {
         double rgb[3];
-        category_colour((int)k, rgb);
+        category_colour(column->colour[k], rgb);
         text_add(text, "<span><i style=\"background:#%02x%02x%02x\"></i>", (unsigned)lrint(255 * rgb[0]), (unsigned)lrint(255 * rgb[1]),
                  (unsigned)lrint(255 * rgb[2]));
         html_add(text, column->name[k]);
@@ -101,7 +134,7 @@ static void add_key(struct text *text, const struct column *column)
 }
 
 /* The spots of one section (-1: all) in the colours of their groups; spots without a group are grey. */
-static status add_map(struct text *text, const struct domain_page *page, const struct column *column, int64_t section, const char *caption)
+static status add_map(struct text *text, const struct domain_page *page, const struct column *column, int64_t section, const char *title)
 {
     size_t room = (size_t)page->n + 1;
     double *x = malloc(5 * room * sizeof *x), *y = x + room, *rgb = y + room;
@@ -114,42 +147,52 @@ static status add_map(struct text *text, const struct domain_page *page, const s
         x[n] = page->place[2 * i];
         y[n] = page->place[2 * i + 1];
         for (int c = 0; c < 3; c++)
-            rgb[3 * n + c] = 0.78;
+            rgb[3 * n + c] = 0.88;
         if (column->code[i] >= 0.0)
-            category_colour((int)column->code[i], rgb + 3 * n);
+            category_colour(column->colour[(int64_t)column->code[i]], rgb + 3 * n);
         n++;
     }
     struct picture picture;
     struct point_scene scene = {.n = n, .x = x, .y = y, .rgb = rgb, .radius = 0.5 * page->unit, .opacity = 1.0};
     status done = draw_points(&picture, &scene, PICTURE);
-    text_add(text, "<figure>");
+    text_add(text, "<figure><h4>");
+    html_add(text, title);
+    text_add(text, "</h4>");
     if (done == MONGE_OK)
-        html_picture(text, &picture, caption);
-    text_add(text, "<figcaption>");
-    html_add(text, caption);
-    text_add(text, "</figcaption></figure>\n");
+        html_picture(text, &picture, title);
+    if (section < 0)
+        add_key(text, column);
+    text_add(text, "</figure>\n");
     picture_free(&picture);
     free(x);
     return done;
 }
 
-static status add_maps_of(struct text *text, const struct domain_page *page, const char *name, const char *title)
+/* The map of a single section is one of several in a row; of a stack each section has its own, below a heading. */
+static status add_maps_of(struct text *text, const struct domain_page *page, const char *name, const char *title, bool reference)
 {
     struct column column;
     if (!column_read(&column, page, name))
         return MONGE_OK;
     status done = MONGE_OK;
+    int64_t drawn = page->n_sections < SECTIONS_DRAWN ? page->n_sections : SECTIONS_DRAWN;
+    if (reference)
+        match_colours(&column, page);
+    if (!page->section) {
+        done = add_map(text, page, &column, -1, title);
+        column_free(&column);
+        return done;
+    }
     text_add(text, "<h3>");
     html_add(text, title);
     text_add(text, "</h3>\n");
     add_key(text, &column);
-    int64_t sections = page->section ? page->n_sections : 1, drawn = sections < SECTIONS_DRAWN ? sections : SECTIONS_DRAWN;
-    text_add(text, "<div class=\"row%s\">", sections == 1 ? " one" : "");
+    text_add(text, "<div class=\"row\">");
     for (int64_t s = 0; s < drawn && done == MONGE_OK; s++)
-        done = add_map(text, page, &column, page->section ? s : -1, page->section ? page->section_name[s] : title);
+        done = add_map(text, page, &column, s, page->section_name[s]);
     text_add(text, "</div>\n");
-    if (drawn < sections)
-        text_add(text, "<p class=\"note\">The first %lld of %lld sections are drawn.</p>\n", (long long)drawn, (long long)sections);
+    if (drawn < page->n_sections)
+        text_add(text, "<p class=\"note\">The first %lld of %lld sections are drawn.</p>\n", (long long)drawn, (long long)page->n_sections);
     column_free(&column);
     return done;
 }
@@ -158,11 +201,13 @@ static status add_maps(struct text *text, const struct domain_page *page)
 {
     char *reference = record_text(&page->record, REPORT_DOMAINS "options/reference-labels");
     report_heading(text, "maps", "Maps");
-    status done = add_maps_of(text, page, "domain", "Domains");
+    text_add(text, page->section ? "<div>" : "<div class=\"row\">");
+    status done = add_maps_of(text, page, "domain", "Domains", false);
     if (done == MONGE_OK)
-        done = add_maps_of(text, page, "domain_refined", "Domains, refined by the nearest spots");
+        done = add_maps_of(text, page, "domain_refined", "Domains, refined", false);
     if (done == MONGE_OK && reference && *reference)
-        done = add_maps_of(text, page, reference, "Reference labels");
+        done = add_maps_of(text, page, reference, "Reference labels", true);
+    text_add(text, "</div>\n");
     free(reference);
     return done;
 }
@@ -179,12 +224,11 @@ static void add_scores(struct text *text, const struct domain_page *page)
                    {"homogeneity", "homogeneity", "%.3f"},
                    {"completeness", "completeness", "%.3f"},
                    {"coherence", "coherence", "%.3f"},
-                   {"coherence_chance", "by chance", "%.3f"},
+                   {"coherence_chance", "chance", "%.3f"},
                    {"chaos", "CHAOS", "%.4f"},
                    {"pas", "PAS", "%.3f"},
                    {"moran", "Moran's I", "%.3f"},
-                   {"stability", "seed stability", "%.3f"},
-                   {"stability_least", "least", "%.3f"}};
+                   {"stability", "seeds", "%.3f"}};
     enum { COLUMNS = sizeof columns / sizeof columns[0] };
     int64_t n, dims[2];
     char **line = record_texts(&page->record, REPORT_DOMAINS "scores/line", &n), path[96];
@@ -215,7 +259,7 @@ static void add_scores(struct text *text, const struct domain_page *page)
              "three times over neighbours, then a mixture; <b>nbrmean</b>: means over neighbours; <b>no space</b>: principal components "
              "alone. None of them is trained. Smooth maps score well in space whether right or wrong: one single domain has coherence 1 "
              "and PAS 0. "
-             "Seed stability: mean adjusted Rand index between runs that differ in their seed.</p>\n");
+             "Seeds: mean adjusted Rand index between runs that differ in their seed.</p>\n");
     for (int c = 0; c < COLUMNS; c++)
         free(value[c]);
     record_texts_free(line, n);
@@ -361,6 +405,9 @@ static void head(struct text *text, const struct domain_page *page, const char *
     if (ari && dims[0] > 0 && isfinite(ari[0]))
         report_tile(text, shown("%.3f", ari[0]), "ARI with the reference labels");
     report_tile(text, shown("%.3f", record_real(record, REPORT_DOMAINS "confidence")), "mean probability of a spot's domain");
+    if (isfinite(record_real(record, REPORT_DOMAINS "sections/mixing")))
+        report_tile(text, shown("%.3f", record_real(record, REPORT_DOMAINS "sections/mixing")),
+                    "mixing of sections (1: all domains shared alike)");
     text_add(text, "</div>\n");
     free(stability);
     free(ari);

@@ -55,6 +55,19 @@ void report_run_time(struct text *page, const struct record *record)
 
 /* ---- options and provenance ---- */
 
+/* A text, or those of a list one after the other. To be freed; NULL: there is none. */
+static char *one_or_all(const struct record *record, const char *path)
+{
+    char *one = record_text(record, path);
+    int64_t n = 0;
+    char **texts = one ? NULL : record_texts(record, path, &n);
+    struct text all = {0};
+    for (int64_t k = 0; texts && k < n; k++)
+        text_add(&all, "%s%s", k ? ", " : "", texts[k]);
+    record_texts_free(texts, n);
+    return one ? one : text_take(&all);
+}
+
 static void provenance_row(struct text *page, const char *name, char *value)
 {
     if (value && *value) {
@@ -73,8 +86,8 @@ void report_provenance(struct text *page, const struct record *record, const cha
     report_heading(page, "provenance", "Options and provenance");
     text_add(page, "<div class=\"scroll\"><table>\n");
     provenance_row(page, "file", text_copy(path));
-    provenance_row(page, "input", record_text(record, REPORT_RUN "input"));
-    provenance_row(page, "counts", record_text(record, REPORT_RUN "counts"));
+    provenance_row(page, "input", one_or_all(record, REPORT_RUN "input"));
+    provenance_row(page, "counts", one_or_all(record, REPORT_RUN "counts"));
     for (size_t k = 0; k < sizeof single / sizeof single[0]; k++) {
         char name[160];
         snprintf(name, sizeof name, "%s%s", prefix, single[k]);

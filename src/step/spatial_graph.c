@@ -9,6 +9,7 @@
 
 #include "monge/agree.h"
 #include "monge/log.h"
+#include "monge/section_positions.h"
 #include "monge/step.h"
 
 static const struct option options[] = {GRAPH_OPTIONS(struct spatial_graph_options, graph)};
@@ -147,6 +148,21 @@ void graph_report_record(struct recorder *r, const struct graph_report *report, 
 
 /* ---- the step ---- */
 
+status spatial_graph_nodes(struct nodes *nodes, const struct section *section, const struct graph_options *of)
+{
+    double *position = NULL;
+    status s = nodes_new(nodes, section);
+    if (s != MONGE_OK || !of->basis || !strcmp(of->basis, "spatial"))
+        return s;
+    s = section_positions(section, of->basis, &position);
+    if (s == MONGE_OK)
+        s = nodes_move(nodes, section, position);
+    free(position);
+    if (s != MONGE_OK)
+        nodes_free(nodes);
+    return s;
+}
+
 struct work {
     struct nodes nodes;
     struct graph graph;
@@ -167,7 +183,7 @@ static status build(struct work *work, const struct section *section, const stru
     *work = (struct work){.rule = graph_options_rule(&of->graph)};
     status s = graph_options_check(&of->graph, section->n_parts);
     if (s == MONGE_OK)
-        s = nodes_new(&work->nodes, section);
+        s = spatial_graph_nodes(&work->nodes, section, &of->graph);
     if (s == MONGE_OK)
         s = nodes_graph(&work->graph, &work->nodes, &work->rule);
     if (s == MONGE_OK)

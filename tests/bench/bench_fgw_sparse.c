@@ -96,7 +96,7 @@ static double step_seconds(int64_t n, double *per_pair)
                                       .centre = s.x,
                                       .radius = radius};
     must(sparse_level_new(&level, MPI_COMM_SELF, &input, &options));
-    must(landmark_distance_new(&distance, n, s.x, options.landmarks, options.rank));
+    must(landmark_distance_new(&distance, NULL, n, s.x, options.landmarks, options.rank));
     int64_t pairs = level.allowed.row_start[n];
     double *plan = synthetic_room(pairs);
     for (int64_t k = 0; k < pairs; k++)

@@ -64,7 +64,9 @@ static void truth_is_found(void **state)
     assert_true(error <= 0.5);
     figure("rotation found, degrees", angle, "near", -70.0);
     assert_true(fabs(remainder(angle + 70.0, 360.0)) < 2.0);
-    child_must("$M report $T/ab.h5ad -o $T/ab.html && grep -q 'The stacked sections' $T/ab.html && grep -q 'Transported mass' $T/ab.html");
+    child_must(
+        "$M report $T/ab.h5ad -o $T/ab.html && grep -q 'The stacked sections' $T/ab.html && grep -q 'Transported mass' $T/ab.html && "
+        "grep -q '<code>input</code>.*a.h5ad, .*b.h5ad' $T/ab.html");
     child_must("$M align $T/a.h5ad $T/b.h5ad -o $T/ab2.h5ad --solver scalable --radius 8 --truth true_spot " FEW);
     error = value_of("ab2.h5ad", "uns/monge/align/pair_0/truth_error");
     figure("error of the scalable solver, spacings", error, "<=", 0.5);
@@ -103,6 +105,10 @@ static void other_modes(void **state)
     figure("partial, overlap 0.7: mass", mass, "near", 0.7);
     assert_true(fabs(mass - 0.7) < 1e-9);
     figure("partial: error, spacings", error, "<=", 0.5);
+    assert_true(error <= 0.5);
+    child_must("mpirun -n 2 $M align $T/a.h5ad $T/b.h5ad -o $T/sq.h5ad -q --gw-cost sq --solver scalable --truth true_spot " FEW);
+    error = value_of("sq.h5ad", "uns/monge/align/pair_0/truth_error");
+    figure("squared distances: error, spacings", error, "<=", 0.5);
     assert_true(error <= 0.5);
     static const char *const kinds[] = {"euclidean", "pca", "glmpca"};
     for (int k = 0; k < 3; k++) {

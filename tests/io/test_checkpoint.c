@@ -396,6 +396,25 @@ static void not_replaced_with_less(void **state)
     assert_int_equal(stored_version(MPI_COMM_WORLD, output), 0);
 }
 
+/* One entry to a spot, zeros among them, in columns beyond those of genes. */
+static void add_pairs(struct section *section)
+{
+    int64_t own = section->sites.n_own, n = 0;
+    struct sparse_rows rows = {.n_rows = own,
+                               .start = room((size_t)(own + 1) * sizeof *rows.start),
+                               .column = room((size_t)own * sizeof *rows.column),
+                               .value = room((size_t)own * sizeof *rows.value)};
+    for (int64_t i = 0; i < own; i++) {
+        int64_t spot = section->slide.spot[section->sites.first + i];
+        if (spot >= 0) {
+            rows.column[n] = (int32_t)(section->n_spots - 1 - spot);
+            rows.value[n++] = (float)(spot % 3);
+        }
+        rows.start[i + 1] = n;
+    }
+    assert_int_equal(section_add_obsp(section, "spatial_distances", &rows), MONGE_OK);
+}
+
 static void add_results(struct section *section)
 {
     int64_t own = section->sites.n_own;
@@ -418,6 +437,7 @@ static void add_results(struct section *section)
     assert_int_equal(section_add_var(section, "gene_value", VALUE_REAL, all), MONGE_OK);
     assert_int_equal(section_add_varm(section, "pair", 2, all), MONGE_OK);
     assert_int_equal(section_add_layer(section, "counted", &rows, true), MONGE_OK);
+    add_pairs(section);
     assert_int_equal(section_add_uns_real(section, "monge/x/real", .1), MONGE_OK);
     assert_int_equal(section_add_uns_integer(section, "monge/x/integer", 7), MONGE_OK);
     assert_int_equal(section_add_uns_bool(section, "monge/x/bool", true), MONGE_OK);

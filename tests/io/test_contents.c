@@ -18,7 +18,7 @@ static void put(hid_t group, const char *name, hid_t type, int n_dims, const hsi
 
 static void make_file(const char *path)
 {
-    static const char *const groups[] = {"layers", "layers/corrected", "layers/truth", "obsm", "uns", "uns/monge", "uns/monge/correct"};
+    static const char *const groups[] = {"layers", "layers/corrected", "layers/truth", "obs", "obsm", "uns", "uns/monge", "uns/monge/correct"};
     hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
     assert_true(file >= 0);
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
@@ -34,6 +34,9 @@ static void make_file(const char *path)
     H5Tset_size(fixed, 4);
     H5Tenum_insert(switch_type, "FALSE", &(int8_t){0});
     H5Tenum_insert(switch_type, "TRUE", &(int8_t){1});
+    put(file, "obs/_index", fixed, 0, NULL, "spot");
+    put(file, "obs/area", H5T_NATIVE_DOUBLE, 1, dims, values);
+    put(file, "obs/layer", H5T_NATIVE_DOUBLE, 1, dims, values);
     put(file, "obsm/spatial", H5T_NATIVE_DOUBLE, 2, dims, values);
     put(file, "uns/monge/correct/beta", H5T_NATIVE_DOUBLE, 0, NULL, values);
     put(file, "uns/monge/correct/capture", switch_type, 0, NULL, &yes);
@@ -58,6 +61,7 @@ static void lists_all(void **state)
     assert_int_equal(contents_add(&text, path), MONGE_OK);
     char *chars = text_take(&text);
     assert_string_equal(chars, "  layers         corrected, truth\n"
+                               "  obs            area, layer\n"
                                "  obsm           spatial\n"
                                "  monge          correct/beta                            0.4375\n"
                                "                 correct/capture                         true\n"

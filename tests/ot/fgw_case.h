@@ -106,9 +106,12 @@ static inline struct transport_plan some_plan(const struct fgw_case *c, uint64_t
     return plan;
 }
 
-static inline double case_distance(const double *x, const double *c, int64_t n, int64_t i, int64_t j)
+static inline double case_distance(const struct fgw_problem *p, const double *x, const double *c, int64_t n, int64_t i, int64_t j)
 {
-    return c ? c[i * n + j] : hypot(x[2 * i] - x[2 * j], x[2 * i + 1] - x[2 * j + 1]);
+    if (c)
+        return c[i * n + j];
+    double d = hypot(x[2 * i] - x[2 * j], x[2 * i + 1] - x[2 * j + 1]);
+    return p->cost.kind == GW_SQUARED ? d * d / p->cost.length : d;
 }
 
 /* L(T) by its definition, O(n^2 m^2): n x m. */
@@ -119,7 +122,7 @@ static inline void brute_force_loss(const struct fgw_problem *p, const double *p
             double sum = 0.0;
             for (int64_t j = 0; j < p->n; j++)
                 for (int64_t l = 0; l < p->m; l++) {
-                    double d = case_distance(p->x, p->c_a, p->n, i, j) - case_distance(p->y, p->c_b, p->m, k, l);
+                    double d = case_distance(p, p->x, p->c_a, p->n, i, j) - case_distance(p, p->y, p->c_b, p->m, k, l);
                     sum += d * d * plan[j * p->m + l];
                 }
             loss[i * p->m + k] = sum;

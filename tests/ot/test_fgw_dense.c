@@ -5,9 +5,10 @@
 static void operators(void **state)
 {
     (void)state;
-    for (int weighted = 0; weighted < 2; weighted++) {
-        struct fgw_case c = random_case(3, 11, 14, 0.3, weighted);
+    for (int kind = 0; kind < 4; kind++) {
+        struct fgw_case c = random_case(3, 11, 14, 0.3, kind % 2);
         struct transport_plan plan = some_plan(&c, 5);
+        c.problem.cost = (struct gw_cost){kind / 2 ? GW_SQUARED : GW_EUCLIDEAN, 1.5};
         double t[11 * 14], loss[11 * 14], gradient[11 * 14], wanted[11 * 14], linear = 0.0, gw = 0.0;
         struct fgw_value value;
         transport_plan_to_dense(&plan, t);
@@ -306,6 +307,34 @@ static void refusals(void **state)
     fgw_case_free(&c);
 }
 
+/* The solver with squared distances against the same with these distances given. */
+static void squared_distances(void **state)
+{
+    (void)state;
+    struct fgw_case c = random_case(8, 40, 35, 0.4, 1);
+    struct fgw_result computed, given;
+    c.problem.cost = (struct gw_cost){GW_SQUARED, 6.0};
+    must(fgw_dense_solve(&c.problem, NULL, NULL, &computed));
+    c.c_a = malloc(40 * 40 * sizeof(double));
+    c.c_b = malloc(35 * 35 * sizeof(double));
+    for (int64_t k = 0; k < 40 * 40; k++)
+        c.c_a[k] = case_distance(&c.problem, c.x, NULL, 40, k / 40, k % 40);
+    for (int64_t k = 0; k < 35 * 35; k++)
+        c.c_b[k] = case_distance(&c.problem, c.y, NULL, 35, k / 35, k % 35);
+    c.problem.c_a = c.c_a;
+    c.problem.c_b = c.c_b;
+    must(fgw_dense_solve(&c.problem, NULL, NULL, &given));
+    assert_figure("squared distances, computed or given: F", fabs(computed.value.objective - given.value.objective), 1e-11);
+    assert_figure("  gap", computed.value.gap, 1e-7);
+    check_descent(&c, &computed);
+    c.problem.c_a = NULL;
+    c.problem.cost.length = -1.0;
+    fgw_result_free(&given);
+    assert_int_equal(fgw_dense_solve(&c.problem, NULL, NULL, &given), MONGE_USAGE);
+    fgw_result_free(&computed);
+    fgw_case_free(&c);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -320,6 +349,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(by_scalapack),
         cmocka_unit_test(certificate),
         cmocka_unit_test(many_starts),
+        cmocka_unit_test(squared_distances),
         cmocka_unit_test(refusals),
     };
     SUITE(argc, argv, tests);

@@ -1,5 +1,5 @@
 /* The scalable alignment whole: breast slices of the publication, synthetic slices against dense conditional gradient from several
- * rotations, mirrored slices, the same bits on any number of ranks, slices that cannot be matched, refusals. MONGE_LONG=1: 4096 spots
+ * rotations, mirrored and bent slices, the same bits on any number of ranks, slices that cannot be matched, refusals. MONGE_LONG=1: 4096 spots
  * and 1e5 spots. */
 #include "fgw_synthetic.h"
 #include "monge/dissimilarity.h"
@@ -125,7 +125,7 @@ static void breast(void **state)
 
 /* ---- synthetic slices ---- */
 
-static double dense_objective(struct synthetic *s, double alpha)
+static double dense_objective(struct synthetic *s, double alpha, struct gw_cost cost)
 {
     double *M = synthetic_room(s->n * s->m);
     int64_t *columns = calloc((size_t)s->m, sizeof *columns);
@@ -136,7 +136,7 @@ static double dense_objective(struct synthetic *s, double alpha)
     for (int64_t i = 0; i < s->n; i++)
         assert_int_equal(synthetic_dissimilarity(s, i, s->m, columns, M + i * s->m), MONGE_OK);
     const struct fgw_problem problem = {
-        .comm = MPI_COMM_SELF, .n = s->n, .m = s->m, .p = s->p, .q = s->q, .x = s->x, .y = s->y, .M = M, .alpha = alpha};
+        .comm = MPI_COMM_SELF, .n = s->n, .m = s->m, .p = s->p, .q = s->q, .x = s->x, .y = s->y, .M = M, .alpha = alpha, .cost = cost};
     struct fgw_result result;
     assert_int_equal(fgw_dense_solve(&problem, NULL, NULL, &result), MONGE_OK);
     double objective = result.value.objective;
@@ -159,7 +159,7 @@ static void against_dense(void **state)
     struct fgw_scalable_problem problem = synthetic_problem(&s, 0.1);
     struct fgw_scalable_result r;
     solve(MPI_COMM_WORLD, &problem, NULL, &r);
-    double dense = dense_objective(&s, 0.1), error = marginal_error(&problem, &r);
+    double dense = dense_objective(&s, 0.1, problem.cost), error = marginal_error(&problem, &r);
     figure("1000 spots: F relative to dense conditional gradient", r.value.objective / dense - 1.0, "<=", 1e-3);
     figure("1000 spots: gap as a share of F", r.gap_share, "<=", 1e-4);
     figure("1000 spots: marginal error", error, "<=", 1e-13);
@@ -171,6 +171,26 @@ static void against_dense(void **state)
     assert_int_equal(r.n_starts, 26);
     assert_true(r.levels > 1 && r.starts[0].objective > 0.0 && !r.suggest_partial);
     fgw_scalable_result_free(&r);
+    synthetic_free(&s);
+}
+
+/* Squared distances have rank 4: what the steps minimise is F itself. */
+static void squared_distances(void **state)
+{
+    (void)state;
+    struct synthetic s = turned(500, 75.0, 0);
+    struct fgw_scalable_problem problem = synthetic_problem(&s, 0.1);
+    struct fgw_scalable_result r;
+    problem.cost = (struct gw_cost){GW_SQUARED, 18.0};
+    solve(MPI_COMM_WORLD, &problem, NULL, &r);
+    double dense = dense_objective(&s, 0.1, problem.cost);
+    figure("squared distances: F relative to dense conditional gradient", r.value.objective / dense - 1.0, "<=", 1e-4);
+    figure("  F in low rank against exact distances", fabs(r.objective_low_rank / r.value.objective - 1.0), "<=", 1e-6);
+    figure("  error in spacings", synthetic_error(&s, &r, MPI_COMM_WORLD), "<=", 0.3);
+    assert_true(r.value.objective <= dense * 1.0001 && fabs(r.objective_low_rank / r.value.objective - 1.0) <= 1e-6);
+    assert_true(synthetic_error(&s, &r, MPI_COMM_WORLD) <= 0.3 && r.wider_clean);
+    problem.cost.length = 0.0;
+    assert_int_equal(fgw_scalable_solve(MPI_COMM_WORLD, &problem, NULL, &r), MONGE_USAGE);
     synthetic_free(&s);
 }
 
@@ -232,8 +252,41 @@ static void deformed(void **state)
     figure("deformed slice: what the rigid motion leaves", rigid, ">", error);
     figure("deformed slice, no polish: bound of the gap as a share of F", r.gap_share, "<=", 0.05);
     assert_true(error <= 0.6 && rigid > error);
-    assert_true(r.gap_share >= 0.0 && r.gap_share <= 0.05 && !r.gap_exact);
+    assert_true(r.gap_share >= 0.0 && r.gap_share <= 0.05 && !r.gap_exact && r.wider_gap >= r.value.gap);
     fgw_scalable_result_free(&r);
+    synthetic_free(&s);
+}
+
+/* Strongly bent, expression that tells little: the first candidates miss pairs that count. A wider ring shows them, and the candidates grow. */
+static void bent(void **state)
+{
+    (void)state;
+    struct synthetic s = synthetic_new((struct synthetic_options){
+        .n = 400, .turn = 1.0, .dropout = 0.1, .jitter = 0.1, .noise = 0.1, .resampling = 2.0, .deformation = 8.0});
+    struct fgw_scalable_problem problem = synthetic_problem(&s, 0.05);
+    struct fgw_scalable_options options = fgw_scalable_options_default();
+    struct fgw_scalable_result narrow, wide, alone;
+    options.wider_tol = INFINITY;
+    solve(MPI_COMM_WORLD, &problem, &options, &narrow);
+    solve(MPI_COMM_WORLD, &problem, NULL, &wide);
+    solve(MPI_COMM_SELF, &problem, NULL, &alone);
+    double dense = dense_objective(&s, 0.05, problem.cost);
+    figure("bent slice, first candidates: F above dense, relative", narrow.value.objective / dense - 1.0, ">", 4e-3);
+    figure("bent slice: F above dense, relative", wide.value.objective / dense - 1.0, "<=", 1e-3);
+    figure("bent slice: gap over the wider ring as a share of F", wide.wider_gap / wide.value.objective, "<=", 1.1e-5);
+    assert_true(narrow.widened == 0 && narrow.value.objective > dense * 1.004);
+    assert_true(narrow.wider_gap > narrow.value.objective - dense); /* a bound of what was missed */
+    assert_true(wide.widened > 0 && wide.wider_clean && wide.wider_gap <= 1.1e-5 * wide.value.objective);
+    assert_true(wide.value.objective <= dense * 1.001);
+    assert_true(wide.candidates > narrow.candidates && wide.radius <= options.radius_most);
+    assert_true(wide.value.objective == alone.value.objective && wide.wider_gap == alone.wider_gap && wide.widened == alone.widened);
+    assert_memory_equal(wide.f, alone.f, (size_t)s.n * sizeof *wide.f);
+    for (int64_t i = 0; i < wide.rows.n_own; i++)
+        assert_memory_equal(wide.mass + wide.row_start[i], alone.mass + alone.row_start[wide.rows.first + i],
+                            (size_t)(wide.row_start[i + 1] - wide.row_start[i]) * sizeof *wide.mass);
+    fgw_scalable_result_free(&narrow);
+    fgw_scalable_result_free(&wide);
+    fgw_scalable_result_free(&alone);
     synthetic_free(&s);
 }
 
@@ -372,10 +425,17 @@ static void large(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(breast),      cmocka_unit_test(against_dense),
-                                       cmocka_unit_test(rotations),   cmocka_unit_test(mirrored),
-                                       cmocka_unit_test(deformed),    cmocka_unit_test(any_number_of_ranks),
-                                       cmocka_unit_test(unmatchable), cmocka_unit_test(refusals),
-                                       cmocka_unit_test(degenerate),  cmocka_unit_test(large)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(breast),
+                                       cmocka_unit_test(against_dense),
+                                       cmocka_unit_test(squared_distances),
+                                       cmocka_unit_test(rotations),
+                                       cmocka_unit_test(mirrored),
+                                       cmocka_unit_test(deformed),
+                                       cmocka_unit_test(bent),
+                                       cmocka_unit_test(any_number_of_ranks),
+                                       cmocka_unit_test(unmatchable),
+                                       cmocka_unit_test(refusals),
+                                       cmocka_unit_test(degenerate),
+                                       cmocka_unit_test(large)};
     SUITE(argc, argv, tests);
 }

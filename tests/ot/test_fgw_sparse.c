@@ -1,5 +1,5 @@
 /* The parts of the scalable alignment at one level: gradient and GW against the dense operators, marginals of a step, F that falls,
- * pruning, rounding against its definition, infeasible candidates, polish, exact GW of a plan. */
+ * pruning, rounding against its definition, infeasible candidates, polish, pairs beyond the candidates, exact GW of a plan. */
 #include "../../src/ot/fgw_sparse_parts.h"
 
 #include "fgw_synthetic.h"
@@ -18,7 +18,7 @@ struct small {
 };
 
 /* Slice B in A's frame, all distances exact if rank = landmarks = n. */
-static void small_new(struct small *t, int64_t n, double radius, int rank, double alpha)
+static void small_new(struct small *t, int64_t n, double radius, int rank, double alpha, const struct gw_cost *cost)
 {
     t->slices = synthetic_new((struct synthetic_options){.n = n, .dropout = 0.1, .jitter = 0.2, .noise = 0.3, .resampling = 0.3});
     struct synthetic *s = &t->slices;
@@ -47,7 +47,7 @@ static void small_new(struct small *t, int64_t n, double radius, int rank, doubl
     double *both = synthetic_room(2 * (n + s->m));
     memcpy(both, s->x, (size_t)(2 * n) * sizeof *both);
     memcpy(both + 2 * n, t->moved, (size_t)(2 * s->m) * sizeof *both);
-    assert_int_equal(landmark_distance_new(&t->distance, n + s->m, both, rank, rank), MONGE_OK);
+    assert_int_equal(landmark_distance_new(&t->distance, cost, n + s->m, both, rank, rank), MONGE_OK);
     free(both);
     assert_int_equal(sparse_level_new(&t->level, MPI_COMM_WORLD, &t->input, &t->options), MONGE_OK);
     int64_t entries = t->level.allowed.row_start[t->level.rows.n_own];
@@ -100,18 +100,18 @@ static struct fgw_problem dense_problem(const struct synthetic *s, const double 
         .comm = MPI_COMM_SELF, .n = s->n, .m = s->m, .p = s->p, .q = s->q, .x = s->x, .y = s->y, .M = M, .alpha = alpha};
 }
 
-/* With every point a landmark the distances are exact: value and gradient must be those of the dense operators. */
-static void operators(void **state)
+/* With every point a landmark, or squared, the distances are exact: value and gradient must be those of the dense operators. */
+static void check_operators(const struct gw_cost *cost)
 {
-    (void)state;
     struct small t;
-    small_new(&t, 90, 3.0, 171, ALPHA);
+    small_new(&t, 90, 3.0, 171, ALPHA, cost);
     struct sparse_level *level = &t.level;
     assert_int_equal(sparse_level_step(level, 1e-11), MONGE_OK); /* the squares are taken of p and q: they must be the plan's marginals */
     double *dense = dense_plan(&t), *M = dense_dissimilarity(&t.slices), *gradient = synthetic_room(level->n * level->m);
     struct fgw_problem problem = dense_problem(&t.slices, M, ALPHA);
     struct transport_plan plan;
     struct fgw_value value;
+    problem.cost = *cost;
     assert_int_equal(transport_plan_from_dense(&plan, level->n, level->m, dense, 0.0), MONGE_OK);
     assert_int_equal(fgw_dense_value(&problem, &plan, &value), MONGE_OK);
     assert_int_equal(fgw_dense_gradient(&problem, &plan, gradient), MONGE_OK);
@@ -133,6 +133,13 @@ static void operators(void **state)
     free(M);
     free(gradient);
     small_free(&t);
+}
+
+static void operators(void **state)
+{
+    (void)state;
+    check_operators(&(struct gw_cost){GW_EUCLIDEAN, 0.0});
+    check_operators(&(struct gw_cost){GW_SQUARED, 8.0});
 }
 
 static double marginal_error(const struct sparse_level *level, const double *dense)
@@ -157,7 +164,7 @@ static void steps_and_polish(void **state)
 {
     (void)state;
     struct small t;
-    small_new(&t, 250, 4.0, 64, 0.1);
+    small_new(&t, 250, 4.0, 64, 0.1, NULL);
     struct sparse_level *level = &t.level;
     double before = INFINITY;
     for (int step = 0; step < 12; step++) {
@@ -179,6 +186,7 @@ static void steps_and_polish(void **state)
     struct plan_rounding rounding;
     unsigned char *short_rows = calloc((size_t)level->n, 1);
     double after[4], gap, bound;
+    struct transport_simplex *simplex = NULL;
     int taken;
     assert_int_equal(gathered_new(&gathered, level), MONGE_OK);
     assert_int_equal(sparse_level_round(level, &gathered, short_rows, &rounding), MONGE_OK);
@@ -189,11 +197,11 @@ static void steps_and_polish(void **state)
     assert_true(error <= 1e-14 && rounding.missing == 0.0);
     assert_int_equal(sparse_level_gap_bound(level, &bound), MONGE_OK);
     before = level->objective;
-    assert_int_equal(sparse_level_polish(level, &gathered, 0, 0.0, after, &taken, &gap), MONGE_OK);
+    assert_int_equal(sparse_level_polish(level, &gathered, 0, 0.0, &simplex, after, &taken, &gap), MONGE_OK);
     figure("gap by linear programming, before the polish", gap, ">", 0.0);
     figure("its bound by potentials", bound, ">=", gap);
     assert_true(gap > 0.0 && bound >= gap - 1e-12);
-    assert_int_equal(sparse_level_polish(level, &gathered, 4, 1e-9, after, &taken, &gap), MONGE_OK);
+    assert_int_equal(sparse_level_polish(level, &gathered, 4, 1e-9, &simplex, after, &taken, &gap), MONGE_OK);
     assert_true(taken > 0 && after[0] < before);
     figure("polish: F falls by", before - after[taken - 1], ">", 0.0);
     figure("gap after the polish", gap, "<=", 1e-4);
@@ -202,7 +210,66 @@ static void steps_and_polish(void **state)
     assert_true(marginal_error(level, dense) <= 1e-14);
     free(dense);
     free(short_rows);
+    transport_simplex_free(simplex);
     gathered_free(&gathered);
+    small_free(&t);
+}
+
+/* The ring's reduced costs against those of the dense operators, pair by pair (all distances exact). */
+static void pricing(void **state)
+{
+    (void)state;
+    const double RADIUS = 1.7, LITTLE = 0.01; /* of geometry: expression would like to go far */
+    struct small t;
+    small_new(&t, 90, RADIUS, 171, LITTLE, NULL);
+    struct sparse_level *level = &t.level;
+    for (int step = 0; step < 4; step++)
+        assert_int_equal(sparse_level_step(level, 1e-9), MONGE_OK);
+    struct gathered gathered;
+    struct plan_rounding rounding;
+    unsigned char *short_rows = calloc((size_t)level->n, 1);
+    struct transport_simplex *simplex = NULL;
+    double after[30], gap, excess, *reach = synthetic_room(level->n), *f = synthetic_room(level->n), *g = synthetic_room(level->m);
+    int taken;
+    assert_int_equal(gathered_new(&gathered, level), MONGE_OK);
+    assert_int_equal(sparse_level_round(level, &gathered, short_rows, &rounding), MONGE_OK);
+    assert_true(rounding.missing == 0.0);
+    assert_int_equal(sparse_level_polish(level, &gathered, 30, 1e-9, &simplex, after, &taken, &gap), MONGE_OK);
+    assert_int_equal(sparse_level_price(level, &t.input, reach, &excess), MONGE_OK);
+    whole_field(&level->rows, level->f, f);
+    whole_field(&level->columns, level->g, g);
+
+    double *dense = dense_plan(&t), *M = dense_dissimilarity(&t.slices), *gradient = synthetic_room(level->n * level->m);
+    struct fgw_problem problem = dense_problem(&t.slices, M, LITTLE);
+    struct transport_plan plan;
+    assert_int_equal(transport_plan_from_dense(&plan, level->n, level->m, dense, 0.0), MONGE_OK);
+    assert_int_equal(fgw_dense_gradient(&problem, &plan, gradient), MONGE_OK);
+    double expected = 0.0, worst = 0.0;
+    for (int64_t i = 0; i < level->n; i++) {
+        double least = 0.0, farthest = 0.0;
+        for (int64_t k = 0; k < level->m; k++) {
+            double d = hypot(t.slices.x[2 * i] - level->y[2 * k], t.slices.x[2 * i + 1] - level->y[2 * k + 1]);
+            double reduced = gradient[i * level->m + level->column_order[k]] - f[i] - g[k];
+            least = d < 2.0 * RADIUS ? fmin(least, reduced) : least;
+            farthest = d < 2.0 * RADIUS && reduced < -1e-6 ? fmax(farthest, d) : farthest;
+        }
+        expected -= level->p[i] * least;
+        worst = fmax(worst, farthest - reach[i]);
+    }
+    figure("a wider ring promises", excess, ">", 0.0);
+    figure("  against all pairs, one by one: difference", fabs(excess - expected), "<=", 1e-6);
+    figure("  pairs of negative cost beyond the reach told", worst, "<=", 1e-9);
+    assert_true(excess > 1e-3 && fabs(excess - expected) <= 1e-6 && worst <= 1e-9);
+    transport_plan_free(&plan);
+    transport_simplex_free(simplex);
+    gathered_free(&gathered);
+    free(short_rows);
+    free(reach);
+    free(f);
+    free(g);
+    free(dense);
+    free(M);
+    free(gradient);
     small_free(&t);
 }
 
@@ -266,7 +333,7 @@ static void exact_value(void **state)
 {
     (void)state;
     struct small t;
-    small_new(&t, 300, 2.5, 64, ALPHA);
+    small_new(&t, 300, 2.5, 64, ALPHA, NULL);
     double *dense = dense_plan(&t), *M = dense_dissimilarity(&t.slices), gw, sampled, error;
     struct fgw_problem problem = dense_problem(&t.slices, M, ALPHA);
     struct transport_plan plan;
@@ -276,10 +343,10 @@ static void exact_value(void **state)
     struct partition share;
     assert_int_equal(fgw_share(&share, MPI_COMM_WORLD, plan.n), MONGE_OK);
     const struct plan_rows rows = {MPI_COMM_WORLD, share.first, share.n_own, plan.row_start + share.first, plan.column, plan.value};
-    assert_int_equal(fgw_sparse_gw(&rows, t.slices.x, t.slices.y, 1e12, &gw, &error), MONGE_OK);
+    assert_int_equal(fgw_sparse_gw(&rows, t.slices.x, t.slices.y, &problem.cost, 1e12, &gw, &error), MONGE_OK);
     figure("GW over all pairs of entries: relative difference", fabs(gw / value.gw - 1.0), "<=", 1e-12);
     assert_true(fabs(gw / value.gw - 1.0) <= 1e-12 && error == 0.0);
-    assert_int_equal(fgw_sparse_gw(&rows, t.slices.x, t.slices.y, 0.0, &sampled, &error), MONGE_OK);
+    assert_int_equal(fgw_sparse_gw(&rows, t.slices.x, t.slices.y, &problem.cost, 0.0, &sampled, &error), MONGE_OK);
     figure("GW by random pairs: standard errors off", fabs(sampled - gw) / error, "<=", 4.0);
     figure("its standard error, relative", error / gw, "<=", 0.01);
     assert_true(error > 0.0 && fabs(sampled - gw) <= 4.0 * error && error <= 0.01 * gw);
@@ -292,7 +359,7 @@ static void exact_value(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(operators), cmocka_unit_test(steps_and_polish), cmocka_unit_test(rounding),
-                                       cmocka_unit_test(islands), cmocka_unit_test(exact_value)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(operators), cmocka_unit_test(steps_and_polish), cmocka_unit_test(pricing),
+                                       cmocka_unit_test(rounding),  cmocka_unit_test(islands),          cmocka_unit_test(exact_value)};
     SUITE(argc, argv, tests);
 }

@@ -26,7 +26,7 @@ static double relative_error(int64_t n, const double *x, int landmarks, int rank
 {
     struct landmark_distance d;
     double *factor = malloc((size_t)n * (size_t)rank * sizeof *factor), difference = 0.0, norm = 0.0;
-    assert_int_equal(landmark_distance_new(&d, n, x, landmarks, rank), MONGE_OK);
+    assert_int_equal(landmark_distance_new(&d, NULL, n, x, landmarks, rank), MONGE_OK);
     assert_int_equal(landmark_distance_factor(&d, n, x, factor), MONGE_OK);
     for (int64_t i = 0; i < n; i++)
         for (int64_t j = 0; j < n; j++) {
@@ -62,6 +62,31 @@ static void errors(void **state)
     assert_true(exact <= 1e-10);
 }
 
+/* Points that were not there when the rank-4 form was made, far from the origin. */
+static void squares(void **state)
+{
+    (void)state;
+    double x[2 * POINTS], worst = 0.0;
+    hexagonal(x);
+    for (int i = 0; i < 2 * POINTS; i++)
+        x[i] += 5000.0;
+    struct landmark_distance d;
+    const struct gw_cost cost = {GW_SQUARED, 7.0};
+    double *factor = malloc((size_t)POINTS * 4 * sizeof *factor);
+    assert_int_equal(landmark_distance_new(&d, &cost, 3, x, 1, 1), MONGE_OK);
+    assert_int_equal(d.rank, 4);
+    assert_int_equal(landmark_distance_factor(&d, POINTS, x, factor), MONGE_OK);
+    for (int i = 0; i < POINTS; i++)
+        for (int j = 0; j < POINTS; j++) {
+            double exact = distance(x + 2 * i, x + 2 * j);
+            worst = fmax(worst, fabs(landmark_distance_between(&d, factor + 4 * i, factor + 4 * j) - exact * exact / 7.0));
+        }
+    figure("squared distances, rank 4, points far from those it was made of: largest error", worst, "<=", 1e-9);
+    assert_true(worst <= 1e-9);
+    free(factor);
+    landmark_distance_free(&d);
+}
+
 static void farthest_first(void **state)
 {
     (void)state;
@@ -95,16 +120,17 @@ static void one_place(void **state)
     struct landmark_distance d;
     int64_t chosen[3];
     assert_int_equal(landmark_choose(3, x, 3, chosen), 1);
-    assert_int_equal(landmark_distance_new(&d, 3, x, 8, 4), MONGE_OK);
+    assert_int_equal(landmark_distance_new(&d, NULL, 3, x, 8, 4), MONGE_OK);
     double factor[3 * 4];
     assert_int_equal(landmark_distance_factor(&d, 3, x, factor), MONGE_OK);
     assert_true(landmark_distance_between(&d, factor, factor) == 0.0);
     landmark_distance_free(&d);
-    assert_int_equal(landmark_distance_new(&d, 3, x, 0, 4), MONGE_USAGE);
+    assert_int_equal(landmark_distance_new(&d, NULL, 3, x, 0, 4), MONGE_USAGE);
 }
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(errors), cmocka_unit_test(farthest_first), cmocka_unit_test(one_place)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(errors), cmocka_unit_test(squares), cmocka_unit_test(farthest_first),
+                                       cmocka_unit_test(one_place)};
     SUITE(argc, argv, tests);
 }

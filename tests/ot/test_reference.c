@@ -10,7 +10,7 @@
 #include "monge/rng.h"
 #include "support/suite.h"
 
-enum { GENES = 64, CELL_GENES = 70, CELLS = 240, ROWS = 34, COLS = 32, TYPES = 3, ABSENT = 5 };
+enum { GENES = 64, CELL_GENES = 70, CELLS = 240, CELL_BLOCKS = 12, ROWS = 34, COLS = 32, TYPES = 3, ABSENT = 5 };
 
 static double profile(int type, int gene)
 {
@@ -98,9 +98,7 @@ struct setting {
 static void setting_new(struct setting *s)
 {
     memset(s, 0, sizeof *s);
-    int rank, size;
-    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    MPI_Comm_size(MPI_COMM_WORLD, &size);
+    int size = suite_size();
     uint8_t kind[ROWS * COLS];
     for (int i = 0; i < ROWS * COLS; i++)
         kind[i] = i / COLS < 3 ? SITE_BACKGROUND : SITE_TISSUE;
@@ -110,8 +108,11 @@ static void setting_new(struct setting *s)
     name_genes(&s->section, GENES, slide_gene);
     name_genes(&s->cells, CELL_GENES, cell_gene);
     fill_counts(&s->section, s->section.sites.first, s->section.sites.n_own, 1, spot_mean);
-    int64_t first = CELLS * rank / size, end = CELLS * (rank + 1) / size;
-    fill_counts(&s->cells, first, end - first, 2, cell_mean);
+    int64_t block_start[CELL_BLOCKS + 1];
+    for (int b = 0; b <= CELL_BLOCKS; b++)
+        block_start[b] = CELLS * b / CELL_BLOCKS;
+    assert_int_equal(partition_new(&s->cells.sites, MPI_COMM_WORLD, CELL_BLOCKS, block_start), MONGE_OK);
+    fill_counts(&s->cells, s->cells.sites.first, s->cells.sites.n_own, 2, cell_mean);
     assert_int_equal(grid_new(&s->grid, MPI_COMM_WORLD, size % 2 == 0 ? 2 : 1, size % 2 == 0 ? size / 2 : size), MONGE_OK);
     assert_int_equal(gene_counts_new(&s->columns, &s->section, &s->grid, NULL), MONGE_OK);
     assert_int_equal(reference_new(&s->reference, &s->section, &s->cells, &s->columns), MONGE_OK);

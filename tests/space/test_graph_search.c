@@ -467,6 +467,35 @@ static void radius_of_the_data(void **state)
     assert_int_equal(edges_of(&(struct graph_rule){.kind = GRAPH_KNN, .neighbours = 6, .self_loops = true}), 1);
 }
 
+/* One node with 1500 neighbours, which stand at one place and have one each; all chunks but the hub's send it edges. */
+static void a_hub(void **state)
+{
+    (void)state;
+    enum { N = 1501 };
+    static double x[N], y[N];
+    struct partition rows;
+    for (int i = 0; i < N; i++)
+        x[i] = y[i] = i == 700 ? 0.5 : 0.0;
+    assert_int_equal(graph_chunks(&rows, MPI_COMM_WORLD, 100, N), MONGE_OK);
+    const struct graph_places places = {.rows = &rows, .x = x, .y = y, .n_parts = 1};
+    for (int kind = 0; kind < 2; kind++) {
+        struct graph graph;
+        struct graph_rule rule = {
+            .kind = kind ? GRAPH_KNN : GRAPH_RADIUS, .radius = 1.0, .neighbours = 4, .drop_duplicates = true, .symmetric = true};
+        assert_int_equal(graph_search(&graph, &places, &rule), MONGE_OK);
+        assert_int_equal(graph.n_edges, 3000);
+        for (int64_t i = 0; i < rows.n_own; i++) {
+            int64_t hub = rows.first + i == 700, n = hub ? 1500 : 1;
+            assert_int_equal(graph.in_start[i + 1] - graph.in_start[i], n);
+            assert_int_equal(graph.out_start[i + 1] - graph.out_start[i], n);
+            for (int64_t e = 0; e < n; e++)
+                assert_int_equal(graph_node(&graph, graph.in_source[graph.in_start[i] + e]), hub ? e + (e >= 700) : 700);
+        }
+        graph_free(&graph);
+    }
+    partition_free(&rows);
+}
+
 /* ---- a million nodes ---- */
 
 static void a_million_nodes(void **state)
@@ -510,9 +539,11 @@ static void a_million_nodes(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(by_radius),          cmocka_unit_test(by_nearest),       cmocka_unit_test(several_parts),
-        cmocka_unit_test(on_lattices),        cmocka_unit_test(by_triangulation), cmocka_unit_test(degenerate_triangulations),
-        cmocka_unit_test(radius_of_the_data), cmocka_unit_test(a_million_nodes),
+        cmocka_unit_test(by_radius),          cmocka_unit_test(by_nearest),
+        cmocka_unit_test(several_parts),      cmocka_unit_test(on_lattices),
+        cmocka_unit_test(by_triangulation),   cmocka_unit_test(degenerate_triangulations),
+        cmocka_unit_test(radius_of_the_data), cmocka_unit_test(a_hub),
+        cmocka_unit_test(a_million_nodes),
     };
     SUITE(argc, argv, tests);
 }

@@ -165,6 +165,50 @@ static void a_stack(void **state)
     }
 }
 
+static bool turned(int64_t i, int64_t j, double distance)
+{
+    (void)distance;
+    return i / TINY_SPOTS == j / TINY_SPOTS && i % TINY_COLS == j % TINY_COLS && labs(i - j) == TINY_COLS;
+}
+
+/* Other coordinates, of the file and of a step before: columns of spots pulled apart, so that only those above and below are near. */
+static void on_another_basis(void **state)
+{
+    (void)state;
+    struct section section;
+    struct spatial_graph_options options = defaults();
+    double apart[3 * TINY_SPOTS];
+    for (int i = 0; i < TINY_SPOTS; i++) {
+        apart[3 * i] = 1e5 * (i % TINY_COLS);
+        apart[3 * i + 1] = 200.0 * (double)(i / TINY_COLS);
+        apart[3 * i + 2] = NAN;
+    }
+    hid_t file = tiny_h5ad(name_path(0, "a.h5ad"));
+    tiny_numbers(file, "obsm/apart", H5T_IEEE_F64LE, 2, TINY_SPOTS, 3, apart);
+    tiny_close(file);
+    options.graph.radius = 210.0;
+    for (int of_result = 0; of_result < 2; of_result++) {
+        char basis[16] = "apart", other[16] = "elsewhere";
+        options.graph.basis = of_result ? other : basis;
+        assert_int_equal(section_read(&section, MPI_COMM_WORLD, path[0], &read_all), MONGE_OK);
+        double own[3 * TINY_SPOTS + 3] = {0};
+        for (int64_t i = 0; i < section.sites.n_own; i++)
+            memcpy(&own[3 * i], &apart[3 * section.slide.spot[section.sites.first + i]], 3 * sizeof *own);
+        if (of_result)
+            assert_int_equal(section_add_obsm(&section, "elsewhere", 3, own), MONGE_OK);
+        must_run(&section, &options);
+        assert_int_equal(section_write(&section, name_path(1, "out.h5ad")), MONGE_OK);
+        section_free(&section);
+        check_file(path[1], TINY_SPOTS, turned);
+    }
+    char absent[16] = "absent";
+    options.graph.basis = absent;
+    assert_int_equal(section_read(&section, MPI_COMM_WORLD, path[0], &read_all), MONGE_OK);
+    assert_int_equal(step_graph.run(&section, &options), MONGE_USAGE);
+    assert_non_null(strstr(error_message(), "obsm/absent"));
+    section_free(&section);
+}
+
 /* STARmap, radius 400: the size that STAGATE's tutorial prints, less one self loop per cell. */
 static void published_size(void **state)
 {
@@ -185,6 +229,7 @@ static void published_size(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(one_section), cmocka_unit_test(a_stack), cmocka_unit_test(published_size)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(one_section), cmocka_unit_test(a_stack), cmocka_unit_test(on_another_basis),
+                                       cmocka_unit_test(published_size)};
     SUITE(argc, argv, tests);
 }
