@@ -199,6 +199,10 @@ static status solve(const struct correct_fit *fit, int64_t batch, struct fields 
     int64_t first = fit->columns->batch_start[batch], end = fit->columns->batch_start[batch + 1];
     if (!fit->lengths)
         return solve_alike(fit, fit->kernel, LANES, fields);
+    size_t bytes = (size_t)fit->columns->sites.n_own * LANES * sizeof *fields->b;
+    memset(fields->b, 0, bytes); /* lanes without a gene are nobody's */
+    memset(fields->f, 0, bytes);
+    memset(fields->c, 0, bytes);
     for (int which = 0; which < LENGTHS && !fault; which++) {
         int lane[LANES], n = 0;
         for (int64_t g = first; g < end; g++)
