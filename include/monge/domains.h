@@ -31,7 +31,7 @@ struct domains_options {
     /* model */
     int model, recipe, attention;
     int split; /* 1: as in PyTorch */
-    int64_t hidden, latent, heads;
+    int64_t hidden, latent, heads, smooth;
     double alpha;
     int64_t preclusters;
     double lambda;

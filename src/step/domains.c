@@ -40,7 +40,7 @@ static const struct option options[] = {
            "weight of the pruned graph; unset: 0 of stagate (its graph lacks the edges between pre-clusters of expression), 0.8 of "
            "gatv2-proto"),
     OPTION("preclusters", OPTION_INTEGER, preclusters, NULL, 1, 254, NULL, NULL,
-           "stagate with alpha: how many pre-clusters; unset: as many as domains"),
+           "stagate with alpha: how many pre-clusters; unset: as many as --n-domains or reference labels, else 8"),
     GRAPH_OPTIONS(struct domains_options, graph),
     OPTION("reference-labels", OPTION_TEXT, reference_labels, NULL, 0, 0, NULL, NULL, "column of obs that the domains are compared with"),
     OPTION("counts", OPTION_TEXT, counts, NULL, 0, 0, NULL, NULL,
@@ -55,6 +55,9 @@ static const struct option options[] = {
     OPTION("target", OPTION_REAL, target, "10000", 1e-6, 1e12, NULL, "counts", "total of a spot after normalisation"),
     OPTION("hidden", OPTION_INTEGER, hidden, NULL, 1, 8192, NULL, NULL, "width of the hidden layer; unset: 512, of gatv2-proto 64"),
     OPTION("latent", OPTION_INTEGER, latent, "30", 1, 1024, NULL, NULL, "stagate: width of the embedding"),
+    OPTION("smooth", OPTION_INTEGER, smooth, "1", 0, 100, NULL, NULL,
+           "stagate: embedding averaged so many times over neighbours by the model's own attention: 1, as its decoder sees it; 0, as "
+           "published"),
     OPTION("heads", OPTION_INTEGER, heads, "4", 1, 256, NULL, NULL, "gatv2-proto: attention heads; they divide --hidden"),
     OPTION("attention", OPTION_CHOICE, attention, "stagate-sigmoid", 0, 0, attentions, NULL,
            "stagate: how edges are scored: as published, without bound (gat-leaky), or depending on both ends (gatv2)"),

@@ -25,6 +25,7 @@ void domains_network_settings(const struct domains *d, struct network_settings *
                                    .seed = (uint64_t)o->seed,
                                    .weights = o->weights};
     s->hidden = o->hidden != INT64_MIN ? (int)o->hidden : stagate ? 512 : 64;
+    s->smooth = (int)o->smooth;
     s->alpha = !isnan(o->alpha) ? o->alpha : stagate ? 0.0 : 0.8;
     s->epochs = o->epochs != INT64_MIN ? o->epochs : tensorflow ? 500 : 1000;
     s->learning_rate = !isnan(o->learning_rate) ? o->learning_rate : tensorflow ? 1e-4 : 1e-3;

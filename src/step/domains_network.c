@@ -24,7 +24,7 @@ struct network_cost network_cost(const struct network_settings *s, double non_ze
         return cost;
     }
     double graphs = s->alpha > 0.0 ? 2.0 : 1.0, products = s->split ? 4.0 : 2.0;
-    cost.flop = products * 2.0 * non_zeros * h + 6.0 * h * h / 2.0 + 12.0 * h * l + graphs * 8.0 * degree * h;
-    cost.bytes = 4.0 * (8.0 + 3.0 * graphs) * h + 8.0 * l + graphs * degree * 48.0 + 16.0 * non_zeros;
+    cost.flop = products * 2.0 * non_zeros * h + 6.0 * h * h / 2.0 + 12.0 * h * l + graphs * 4.0 * degree * (h + l);
+    cost.bytes = 4.0 * (7.0 + 2.0 * graphs) * h + 8.0 * l + graphs * degree * 48.0 + 16.0 * non_zeros;
     return cost;
 }

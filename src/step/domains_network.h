@@ -32,6 +32,7 @@ struct network_settings {
     int heads;          /* gatv2; divides hidden */
     int attention;      /* stagate: ATTENTION_ */
     double alpha;       /* share of the pruned graph */
+    int smooth;         /* stagate: the embedding is averaged so many times over neighbours */
     bool split;         /* stagate: encoder and decoder step on the shared weights one after the other (what PyTorch does) */
     bool frobenius;     /* the norm of the residual instead of its mean square */
     double last_decay;  /* stagate: weight of 1/2 |W2|^2 in the loss */

@@ -192,6 +192,7 @@ static void record_training(struct recorder *r, const struct domains *d)
     recorder_real(r, "last_loss", d->last_loss);
     recorder_integer(r, "hidden", s.hidden);
     recorder_real(r, "alpha", s.alpha);
+    recorder_integer(r, "smooth", s.smooth);
     recorder_real(r, "learning_rate", s.learning_rate);
     if (d->options->trainings > 1)
         recorder_array(r, "trainings/loss", d->options->trainings, d->training_loss);

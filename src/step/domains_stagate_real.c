@@ -2,6 +2,9 @@
  *
  *     p = X W1;  h1 = ELU(sum att p[source]);  z = h1 W2;  h3 = ELU(sum att (z W2')[source]);  X ~ h3 W1'
  *
+ * The second average is taken of z, before W2', which is the same and moves `latent` columns instead of `hidden`. So the decoder knows z by its
+ * averages over neighbours only; these (settings->smooth) are what domains are clustered on.
+ *
  * Attention is computed once, from p, and serves encoder and decoder. With alpha > 0 a second graph, without the edges between different
  * pre-clusters, has attention of its own, and every average is (1 - alpha) full + alpha pruned. domains.md, section 2. */
 #include <math.h>
@@ -125,7 +128,8 @@ void stagate_forward(struct network *network)
     struct matrix *attention[2] = {attend(network, false, p), network->input->pruned ? attend(network, true, p) : NULL};
     struct matrix *h1 = nn_elu(tape, average(network, attention, p));
     struct matrix *z = nn_product(tape, h1, w2);
-    struct matrix *h3 = nn_elu(tape, average(network, attention, nn_product_transposed(tape, z, w2_decoder)));
+    struct matrix *seen = average(network, attention, z);
+    struct matrix *h3 = nn_elu(tape, nn_product_transposed(tape, seen, w2_decoder));
     struct matrix *p_decoder = s->split ? nn_sparse_product(tape, &network->x, w1_decoder) : p;
     if (s->frobenius)
         nn_reconstruction_frobenius(tape, 1.0, &network->x, p_decoder, h3, w1_decoder, NULL, &network->distance);
@@ -133,7 +137,9 @@ void stagate_forward(struct network *network)
         nn_reconstruction_mse(tape, 1.0, &network->x, p_decoder, h3, w1_decoder, NULL, &network->distance);
     if (s->last_decay > 0.0)
         nn_norm_loss(tape, s->last_decay, w2, NULL);
-    network->z = z;
+    network->z = s->smooth > 0 ? seen : z;
+    for (int k = 1; k < s->smooth; k++)
+        network->z = average(network, attention, network->z);
     network->product[0] = p;
     network->product[1] = s->split ? p_decoder : NULL;
     network->of_weight[0] = w1;
