@@ -18,6 +18,7 @@ struct correct_options {
     int64_t rank;
     double alpha, gene_weights, rho;
     double prior_trend; /* pitches; 0: off, NaN: chosen */
+    int gene_length;    /* SWITCH_AUTO: by thinning */
     int64_t sweeps;
     int64_t seed;
     int strength;

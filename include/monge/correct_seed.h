@@ -24,6 +24,7 @@ struct seed_options {
     double steepness;            /* 50, of the soft threshold */
     double strength;             /* 1, r at the start */
     double power;                /* 2, of the distance in the cost */
+    int clusters;                /* of genes, whose plans are solved first for the others to start from; 0: none, -1: by their number */
     int64_t max_sites;           /* 20000: larger slides are refused */
     struct loss_weights weights; /* 1, 1, 1, 0 */
     uint64_t seed;
@@ -45,6 +46,8 @@ struct seed_result {
     double marginal_error;                              /* largest of all plans, relative */
     int64_t unconverged;                                /* plans that stopped at max_iterations */
     int64_t iterations;                                 /* largest number used */
+    int64_t total_iterations;                           /* of the last solve of all plans, without that of the clusters */
+    int clusters;                                       /* of genes */
     int64_t untouched;                                  /* genes without a count at any allowed source: returned as observed */
 };
 

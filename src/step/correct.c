@@ -43,6 +43,8 @@ static const struct option options[] = {
            "strength of the factor per gene and receiving spot; 0: off; unset: by thinning"),
     OPTION("prior-trend", OPTION_REAL, prior_trend, NULL, 0, 32, NULL, "pitches",
            "width of the smooth trend by which a gene may leave the shared field; 0: off; unset: by thinning"),
+    OPTION("gene-length", OPTION_CHOICE, gene_length, "auto", 0, 0, switches, NULL,
+           "each gene has a width of its spread of its own, .6 to 1.6 times the shared one; auto: if left-out molecules ask for it"),
     OPTION("sweeps", OPTION_INTEGER, sweeps, NULL, 1, 10000, NULL, NULL, "sweeps of the low-rank field; unset: 40 or 120 by thinning"),
     OPTION("seed", OPTION_INTEGER, seed, "1", 0, 0, NULL, NULL, "seed of all random numbers"),
     OPTION("strength", OPTION_CHOICE, strength, "auto", 0, 0, strengths, NULL,
@@ -106,6 +108,7 @@ void correction_free(struct correction *c)
     free(c->total);
     free(c->grid_total);
     free(c->e);
+    free(c->length);
     journal_clear(&c->journal);
 }
 
@@ -403,6 +406,7 @@ static status choose(struct correction *c)
     struct gene_counts subset = {0};
     struct thinned all = {0}, halves = {0};
     struct reference reference = {0};
+    struct trial chosen = {0};
     status fault = total && e ? MONGE_OK : error_memory("the choices", 16.0 * (double)n);
     fault = agree(c->section->comm, fault);
     if (!fault && c->calibration)
@@ -421,7 +425,10 @@ static status choose(struct correction *c)
     if (!fault)
         fault = c->reference.n_cells ? reference_new(&reference, at->section, &c->cells, &halves.fit) : MONGE_OK;
     if (!fault)
-        fault = selection_choose(&c->selection, &at->setting, &at->kernel, &halves, e, c->reference.n_cells ? &reference : NULL);
+        fault = selection_choose(&c->selection, &at->setting, &at->kernel, &halves, e, c->reference.n_cells ? &reference : NULL, &chosen);
+    if (!fault)
+        fault = correct_choose_lengths(c, at, &chosen);
+    trial_free(&chosen);
     if (!fault)
         fault = selection_compare(&c->selection, &at->setting, &at->kernel, &halves, e, total);
     if (!fault && slide_count(&at->section->slide, SITE_BACKGROUND) > 0) {
@@ -441,8 +448,8 @@ static void judge(struct correction *c)
 {
     const struct selection *s = &c->selection;
     const struct correct_choices *choices = &s->choices;
-    log_info("chosen: rank %d, trend %g, alpha %g, gene weights %g, rho %g, %d sweeps", choices->rank, choices->trend, choices->alpha,
-             choices->gene_weights, choices->rho, choices->sweeps);
+    log_info("chosen: rank %d, trend %g, alpha %g, gene weights %g, rho %g, %d sweeps, diffusion lengths %s", choices->rank, choices->trend,
+             choices->alpha, choices->gene_weights, choices->rho, choices->sweeps, choices->lengths ? "of the genes" : "shared");
     log_info("held-out NLL per molecule: corrected %.5f; free field without diffusion %.5f (%+.5f +- %.5f); no lateral spread %.5f "
              "(%+.5f +- %.5f)",
              s->score.nll, s->free_field, s->free_field_difference, s->free_field_se, s->no_lateral, s->no_lateral_difference,
@@ -482,6 +489,31 @@ static double tissue_cv(const struct correction *c, const double *total)
 }
 
 /* Step C and the readout, without the genes that were finished before. */
+static status read_out_genes(struct correction *c, const struct correct_fit *fit)
+{
+    return c->setting.single ? correct_readout_f32(fit, &c->section->slide, &c->readout)
+                             : correct_readout_f64(fit, &c->section->slide, &c->readout);
+}
+
+/* The same with the genes' own diffusion lengths. */
+static status read_out_lengths(struct correction *c, const struct correct_fit *fit)
+{
+    struct length_kernels kernels;
+    struct correct_fit with = *fit;
+    uint8_t *length = NULL;
+    status fault = length_kernels_new(&kernels, &c->kernel, c->fit.radius, &c->options->kernel_dictionary);
+    if (fault)
+        return fault;
+    fault = agree(c->section->comm, correct_own_lengths(c, &length));
+    with.lengths = &kernels;
+    with.length = length;
+    if (!fault)
+        fault = read_out_genes(c, &with);
+    free(length);
+    length_kernels_free(&kernels);
+    return fault;
+}
+
 static status plan_genes(struct correction *c, const struct correct_fit *fit)
 {
     bool keep_mean = c->options->mean_layer == SWITCH_YES ||
@@ -493,8 +525,7 @@ static status plan_genes(struct correction *c, const struct correct_fit *fit)
     if (!fault)
         fault = correct_get_readout(c);
     if (!fault)
-        fault = c->setting.single ? correct_readout_f32(fit, &c->section->slide, &c->readout)
-                                  : correct_readout_f64(fit, &c->section->slide, &c->readout);
+        fault = c->length ? read_out_lengths(c, fit) : read_out_genes(c, fit);
     return fault ? fault : pass_through(&c->rest, &c->section->slide, &c->rest_readout);
 }
 
@@ -601,7 +632,9 @@ static status correct_run(struct section *section, const void *values)
     struct correction c = {.section = section, .options = values, .beta_factor = 1.0};
     c.least_total = c.options->min_total;
     c.sample_genes = correct_sample_size(c.options->selection_genes, (double)section->slide.n_sites);
-    status fault = correct_prepare(&c);
+    status fault = correct_check_lengths(c.options);
+    if (!fault)
+        fault = correct_prepare(&c);
     if (!fault)
         log_info(
             "%lld of %lld genes are corrected (>= %g molecules), the others are passed through; grid %d x %d (genes x spots), %s precision",

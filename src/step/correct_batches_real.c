@@ -20,6 +20,8 @@ struct fields {
     double *v;                   /* rank lanes x LANES: V transposed */
     double *prior;               /* own sites x LANES: mu in double while the reference is mixed in; NULL without one */
     struct spot_operator window; /* of the trend, if it is on */
+    real *packed;                /* 5 x own sites x LANES: genes of one diffusion length; NULL: all have the same */
+    double *packed_pi;           /* as pi */
 };
 
 static void fields_free(struct fields *fields)
@@ -35,6 +37,8 @@ static void fields_free(struct fields *fields)
     free(fields->v);
     free(fields->prior);
     spot_operator_free(&fields->window);
+    free(fields->packed);
+    free(fields->packed_pi);
 }
 
 static status fields_alloc(struct fields *fields, const struct correct_fit *fit)
@@ -50,12 +54,18 @@ static status fields_alloc(struct fields *fields, const struct correct_fit *fit)
     fields->work = malloc(6 * bytes);
     fields->e = malloc((n + 1) * sizeof(real));
     fields->v = malloc((size_t)(fit->model.lanes + 1) * LANES * sizeof(double));
+    size_t weights = fit->own_weights ? (size_t)(LANES * fit->kernel->n_components) : 0;
     if (fit->own_weights)
-        fields->pi = malloc((size_t)(LANES * fit->kernel->n_components) * sizeof(double));
+        fields->pi = malloc(weights * sizeof(double));
+    if (fit->lengths) {
+        fields->packed = malloc(5 * bytes);
+        fields->packed_pi = malloc((weights + 1) * sizeof(double));
+    }
     if (fit->reference)
         fields->prior = malloc((n * LANES + 1) * sizeof(double));
     if (!fields->x || !fields->mu || !fields->b || !fields->f || !fields->c || !fields->work || !fields->e || !fields->v ||
-        (fit->own_weights && !fields->pi) || (fit->reference && !fields->prior)) {
+        (fit->own_weights && !fields->pi) || (fit->reference && !fields->prior) ||
+        (fit->lengths && !(fields->packed && fields->packed_pi))) {
         fields_free(fields);
         return error_memory("the fields of a batch of genes", 11.0 * (double)bytes);
     }
@@ -135,18 +145,71 @@ static status bend_prior(const struct correct_fit *fit, int64_t batch, struct fi
     return fault;
 }
 
+/* Trend and plans of genes that share a kernel: the first `lanes` of the fields. */
+static status solve_alike(const struct correct_fit *fit, const struct kernel *kernel, int lanes, struct fields *fields)
+{
+    status fault = MONGE_OK;
+    if (fit->trend > 0.0)
+        fault = REAL(map_trend)(kernel, &fields->window, lanes, fields->pi, fields->e, fields->x, fields->mu, fields->b, fields->f,
+                                fields->c, fields->work);
+    return fault ? fault
+                 : REAL(map_solve)(kernel, &fit->map, lanes, fields->pi, fields->e, fields->x, fields->mu, fields->b, fields->f, fields->c,
+                                   fields->work);
+}
+
+/* The same for n lanes of a batch, side by side for that long; how many more are carried along depends on n alone, so that the result does
+ * not depend on the grid. */
+static status solve_some(const struct correct_fit *fit, const struct kernel *kernel, int n, const int *lane, struct fields *fields)
+{
+    enum { STEP = 8 };
+    int lanes = (n + STEP - 1) / STEP * STEP, components = kernel->n_components;
+    int64_t own = fit->columns->sites.n_own;
+    struct fields some = *fields;
+    real **parts[] = {&some.x, &some.mu, &some.b, &some.f, &some.c};
+    for (int k = 0; k < 5; k++)
+        *parts[k] = fields->packed + (size_t)k * (size_t)own * LANES;
+    for (int64_t i = 0; i < own; i++)
+        for (int g = 0; g < lanes; g++) {
+            some.x[i * lanes + g] = g < n ? fields->x[i * LANES + lane[g]] : (real)0;
+            some.mu[i * lanes + g] = g < n ? fields->mu[i * LANES + lane[g]] : (real)0;
+        }
+    if (fields->pi) {
+        some.pi = fields->packed_pi;
+        for (int g = 0; g < lanes; g++)
+            memcpy(some.pi + g * components, g < n ? fields->pi + lane[g] * components : kernel->weight,
+                   (size_t)components * sizeof(double));
+    }
+    status fault = solve_alike(fit, kernel, lanes, &some);
+    for (int64_t i = 0; i < own; i++)
+        for (int g = 0; g < n; g++) {
+            fields->b[i * LANES + lane[g]] = some.b[i * lanes + g];
+            fields->f[i * LANES + lane[g]] = some.f[i * lanes + g];
+            fields->c[i * LANES + lane[g]] = some.c[i * lanes + g];
+        }
+    return fault;
+}
+
 static status solve(const struct correct_fit *fit, int64_t batch, struct fields *fields)
 {
     lay_out_counts(fit->columns, batch, fields->x);
     lay_out_prior(fit, batch, fields);
     status fault = fit->reference && fit->omega > 0.0 ? bend_prior(fit, batch, fields) : MONGE_OK;
-    if (!fault && fit->trend > 0.0)
-        fault = REAL(map_trend)(fit->kernel, &fields->window, LANES, fields->pi, fields->e, fields->x, fields->mu, fields->b, fields->f,
-                                fields->c, fields->work);
     if (fault)
         return fault;
-    return REAL(map_solve)(fit->kernel, &fit->map, LANES, fields->pi, fields->e, fields->x, fields->mu, fields->b, fields->f, fields->c,
-                           fields->work);
+    int64_t first = fit->columns->batch_start[batch], end = fit->columns->batch_start[batch + 1];
+    if (!fit->lengths)
+        return solve_alike(fit, fit->kernel, LANES, fields);
+    for (int which = 0; which < LENGTHS && !fault; which++) {
+        int lane[LANES], n = 0;
+        for (int64_t g = first; g < end; g++)
+            if (fit->length[g] == which)
+                lane[n++] = (int)(g - first);
+        if (n == end - first)
+            return solve_alike(fit, fit->lengths->at[which], LANES, fields);
+        if (n > 0)
+            fault = solve_some(fit, fit->lengths->at[which], n, lane, fields);
+    }
+    return fault;
 }
 
 /* What the model predicts for the other half of the molecules: with rho on, the receiving-side factor is known from the first half. */
@@ -205,6 +268,90 @@ status REAL(correct_score_sites)(const struct correct_fit *fit, const struct gen
         fault = correct_round_done(fit, fault);
     }
     fields_free(&fields);
+    return agree(comm, fault);
+}
+
+/* ---- diffusion lengths ---- */
+
+/* f - x log f of one batch, summed over the sites of each gene and block. */
+static void add_to_blocks(const struct correct_fit *fit, const struct gene_counts *held, const int64_t *block_at, int64_t n_blocks,
+                          int64_t batch, const real *f, struct exact *sum)
+{
+    int64_t first = held->batch_start[batch], used = held->batch_start[batch + 1] - first;
+    memset(sum, 0, (size_t)(LANES * n_blocks) * sizeof *sum);
+    for (int64_t i = 0; i < held->sites.n_own; i++)
+        for (int64_t g = 0; g < used && block_at[i] >= 0; g++)
+            exact_add(&sum[g * n_blocks + block_at[i]], (double)f[i * LANES + g]);
+    for (int64_t g = 0; g < used; g++)
+        for (int64_t k = held->start[first + g]; k < held->start[first + g + 1]; k++) {
+            int64_t i = held->site[k];
+            if (held->count[k] > 0.0f && block_at[i] >= 0)
+                exact_add(&sum[g * n_blocks + block_at[i]], -(double)held->count[k] * log(fmax((double)f[i * LANES + g], 1e-12)));
+        }
+    exact_allreduce(sum, (int)(LANES * n_blocks), fit->columns->grid->spot_comm);
+}
+
+struct length_room {
+    int64_t *block_at; /* own sites: block, -1 where nothing is scored */
+    struct exact *sum; /* LANES x blocks */
+    double *nll;       /* LANES x LENGTHS x blocks */
+};
+
+static status score_lengths_batch(const struct correct_fit *fit, const struct length_kernels *kernels, const struct gene_counts *held,
+                                  int64_t n_blocks, int64_t batch, struct fields *fields, struct length_room *room)
+{
+    for (int which = 0; which < LENGTHS; which++) {
+        struct correct_fit as = *fit;
+        as.kernel = kernels->at[which];
+        status fault = solve(&as, batch, fields);
+        if (fault)
+            return fault;
+        predict_other_half(fit, fields);
+        add_to_blocks(fit, held, room->block_at, n_blocks, batch, fields->f, room->sum);
+        for (int64_t g = 0; g < LANES; g++)
+            for (int64_t k = 0; k < n_blocks; k++)
+                room->nll[(g * LENGTHS + which) * n_blocks + k] = exact_value(&room->sum[g * n_blocks + k]);
+    }
+    return MONGE_OK;
+}
+
+status REAL(correct_score_lengths)(const struct correct_fit *fit, const struct length_kernels *kernels, const struct gene_counts *held,
+                                   const struct block_map *map, const bool *wanted, length_taker take, void *context)
+{
+    MPI_Comm comm = held->grid->comm;
+    const struct slide *slide = fit->kernel->slide;
+    size_t blocks = (size_t)map->n;
+    struct fields fields;
+    struct length_room room = {malloc(((size_t)held->sites.n_own + 1) * sizeof(int64_t)), malloc(LANES * blocks * sizeof(struct exact)),
+                               malloc(LANES * LENGTHS * blocks * sizeof(double))};
+    status fault = room.block_at && room.sum && room.nll ? MONGE_OK : error_memory("diffusion lengths", 3e3 * (double)blocks);
+    fault = agree(comm, fault);
+    if (!fault)
+        fault = fields_new(&fields, fit);
+    bool there = !fault;
+    for (int64_t i = 0; i < held->sites.n_own && there; i++) {
+        int64_t across, down;
+        block_of(map, slide, held->sites.first + i, &across, &down);
+        room.block_at[i] = slide_scored(slide, held->sites.first + i) ? down * map->n_across + across : -1;
+    }
+    int64_t rounds = there ? correct_rounds(held) : 0;
+    for (int64_t batch = 0; batch < rounds && !fault; batch++) {
+        int64_t g = batch < held->n_batches ? held->batch_start[batch] : 0,
+                end = batch < held->n_batches ? held->batch_start[batch + 1] : 0;
+        while (g < end && !wanted[g])
+            g++;
+        if (g < end)
+            fault = score_lengths_batch(fit, kernels, held, map->n, batch, &fields, &room);
+        for (; g < end && !fault; g++)
+            if (wanted[g])
+                take(context, g, room.nll + (size_t)(g - held->batch_start[batch]) * LENGTHS * blocks);
+        fault = correct_round_done(fit, fault);
+    }
+    if (there)
+        fields_free(&fields);
+    free(room.block_at);
+    free(room.sum);
+    free(room.nll);
     return agree(comm, fault);
 }
 

@@ -22,6 +22,7 @@ struct correct_choices {
     int sweeps;          /* of step B */
     double omega;        /* weight of the reference in the prior mean */
     double trend;        /* width of the trend of a gene, pitches; 0: off */
+    bool lengths;        /* genes have diffusion lengths of their own */
 };
 
 /* What every fit of one section shares. */
@@ -32,6 +33,19 @@ struct correct_setting {
     bool single;            /* fields of a batch in float */
     struct correction *run; /* whose progress is saved at safe points */
 };
+
+/* The lengths a gene may have, as factors on the width of the local spread, and the kernels with them (correct_length.c). */
+enum { LENGTHS = 5, LENGTH_SHARED = 2 };
+extern const double length_factors[LENGTHS];
+struct length_kernels {
+    const struct kernel *at[LENGTHS]; /* [LENGTH_SHARED]: the shared kernel, borrowed */
+    struct kernel own[LENGTHS];
+};
+/* Collective over shared->sites->comm. The mixtures like `shared`, which must be one (of a fit), with other widths of Gaussian and tail; radius:
+ * of the shared one, the wider reach farther. */
+status length_kernels_new(struct length_kernels *kernels, const struct kernel *shared, double radius,
+                          const struct option_reals *dictionary);
+void length_kernels_free(struct length_kernels *kernels);
 
 /* Steps B and C on one set of counts: everything the batch loop needs. */
 struct correct_fit {
@@ -44,7 +58,9 @@ struct correct_fit {
     double trend;                      /* width, pitches; 0: off */
     const struct reference *reference; /* NULL, or mixed into the prior mean with weight omega; made for `columns` */
     double omega;
-    struct correction *run; /* of the setting */
+    const struct length_kernels *lengths; /* NULL: all genes have the kernel's; used by step C */
+    const uint8_t *length;                /* own genes: which of them */
+    struct correction *run;               /* of the setting */
 };
 
 /* Collective over the grid. Runs step B; step C runs batch by batch when the fit is scored or read out. role: what it is for, the same
@@ -94,6 +110,14 @@ void score_free(struct score *score);
 /* a - b per molecule and its standard error over blocks: sqrt(n) sd of the paired differences. */
 void score_difference(const struct score *a, const struct score *b, double *difference, double *se);
 
+/* Collective over the grid. Step C of every own batch with a wanted gene (own genes), under each of the kernels; then `take` for its wanted
+ * genes, on all spot groups: nll [LENGTHS][map->n], the negative log-likelihood of its held molecules, by blocks. */
+typedef void (*length_taker)(void *context, int64_t gene, const double *nll);
+status correct_score_lengths_f64(const struct correct_fit *fit, const struct length_kernels *kernels, const struct gene_counts *held,
+                                 const struct block_map *map, const bool *wanted, length_taker take, void *context);
+status correct_score_lengths_f32(const struct correct_fit *fit, const struct length_kernels *kernels, const struct gene_counts *held,
+                                 const struct block_map *map, const bool *wanted, length_taker take, void *context);
+
 /* A candidate on one draw of thinning (correct_trial.c). */
 struct trial {
     const struct correct_setting *setting;
@@ -109,6 +133,8 @@ struct trial {
 /* Collective over the grid. The score at the present choices; alpha, rho, omega and trend may change between calls. It is an entry of the run's
  * journal, and the trial is fitted when it is needed first. */
 status trial_score(struct trial *trial, struct score *score);
+/* Collective over the grid. Fits it, unless it is. */
+status trial_fit(struct trial *trial);
 void trial_free(struct trial *trial);
 
 /* One candidate of step D, as recorded. */
@@ -122,17 +148,32 @@ struct selection {
     struct score score; /* of the chosen model */
     int n;
     struct candidate candidates[CANDIDATES_MAX];
+    int64_t length_genes;                                    /* genes whose length was looked for */
     double free_field, free_field_difference, free_field_se; /* NLL of the no-diffusion field; it minus chosen */
     double no_lateral, no_lateral_difference, no_lateral_se; /* nested model without lateral spread; it minus chosen */
 };
 /* Collective over the grid. halves: thinned counts; e: receiving factors estimated on X1; reference: for the halves' genes, or NULL.
- * Options that the user gave are kept. */
+ * Options that the user gave are kept. chosen: its trial, for trial_free in any case. */
 status selection_choose(struct selection *selection, const struct correct_setting *setting, const struct kernel *kernel,
-                        const struct thinned *halves, const double *e, const struct reference *reference);
+                        const struct thinned *halves, const double *e, const struct reference *reference, struct trial *chosen);
+/* Collective. Adds a candidate; against: what it is compared with, or NULL. */
+void selection_record(struct selection *selection, const char *name, const struct score *score, const struct score *against);
+/* a is better than b by more than max(se_factor standard errors, margin) */
+bool score_better(const struct score *a, const struct score *b, double se_factor, double margin);
 /* Collective. The two comparators of the chosen model: free field and nested model; total: X1 summed over genes, own sites. */
 status selection_compare(struct selection *selection, const struct correct_setting *setting, const struct kernel *kernel,
                          const struct thinned *halves, const double *e, const double *total);
 void selection_free(struct selection *selection);
+
+/* Local. MONGE_USAGE if lengths are wanted of a kernel that has none. */
+status correct_check_lengths(const struct correct_options *options);
+/* Collective. The last choice: diffusion lengths of the genes (correct_length.c). Cross-checked on the trial's genes; where they win, or the
+ * user wants them, every gene's length is found, on all genes of `at` (the calibration window, or the slide) with molecules enough to tell:
+ * then selection->choices.lengths, and run->length is set. */
+status correct_choose_lengths(struct correction *run, struct correction *at, struct trial *chosen);
+/* Local. Which of the lengths each own gene of run->columns has; the caller frees. */
+status correct_own_lengths(const struct correction *run, uint8_t **length);
+void correct_record_lengths(struct recorder *r, const struct correction *run);
 
 /* The spatially held-out background: composition of left-out background spots, deviance per cell over two checkerboard folds. */
 struct background_check {
@@ -236,6 +277,7 @@ struct correction {
     struct reference reference; /* for `columns`; n_cells 0: none */
     struct lowrank model;       /* of the full data: pi for varm */
     bool own_weights;
+    double *length; /* section's genes: factor on the width of the spread; NAN: gene not corrected. NULL: none of their own */
 
     enum correct_stage stage;
     struct journal journal; /* of the long computations on the way to the next stage */

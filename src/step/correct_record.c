@@ -166,6 +166,8 @@ static status add_columns(struct correction *c, struct signs *signs)
     if (!fault)
         fault = add_gene_values(c, "moran_after", c->readout.moran_after, NULL, all);
     signs->moran_after = mean_of(all, n);
+    if (!fault && c->length)
+        fault = section_add_var(c->section, "diffusion_length", VALUE_REAL, c->length);
     free(all);
     free(is);
     free(share);
@@ -272,8 +274,9 @@ static void record_selection(struct recorder *r, const struct selection *s)
     recorder_array(r, "selection/difference", s->n, difference);
     recorder_array(r, "selection/se", s->n, se);
     char chosen[128];
-    snprintf(chosen, sizeof chosen, "rank %d, trend %g, alpha %g, gene weights %g, rho %g, %d sweeps", s->choices.rank, s->choices.trend,
-             s->choices.alpha, s->choices.gene_weights, s->choices.rho, s->choices.sweeps);
+    snprintf(chosen, sizeof chosen, "rank %d, trend %g, alpha %g, gene weights %g, rho %g, %d sweeps%s", s->choices.rank, s->choices.trend,
+             s->choices.alpha, s->choices.gene_weights, s->choices.rho, s->choices.sweeps,
+             s->choices.lengths ? ", diffusion lengths of the genes" : "");
     recorder_text(r, "selection/chosen", chosen);
     recorder_integer(r, "selection/rank", s->choices.rank);
     recorder_real(r, "selection/prior_trend", s->choices.trend);
@@ -380,6 +383,7 @@ status correct_record(struct correction *c)
     record_background(&r, c);
     record_capture(&r, &c->capture);
     record_selection(&r, &c->selection);
+    correct_record_lengths(&r, c);
     record_checks(&r, c, &signs);
     correct_record_losses(&r, &before, &after);
     recorder_options(&r, &correct_options, c->options);

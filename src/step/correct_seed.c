@@ -24,6 +24,7 @@ struct seed_options seed_defaults(void)
                                  .steepness = 50.0,
                                  .strength = 1.0,
                                  .power = 2.0,
+                                 .clusters = -1,
                                  .max_sites = 20000,
                                  .weights = {.image = 1.0, .out = 1.0, .moran = 1.0, .moran_form = MORAN_REWARD},
                                  .seed = 1};
@@ -398,13 +399,15 @@ static void read_out(const struct seed_run *run, struct seed_result *result)
     for (int k = 0; k < PHI_PARAMETERS; k++)
         square += run->phi_gradient[k] * run->phi_gradient[k];
     result->gradient_phi = sqrt(square);
-    int64_t sums[2] = {result->untouched, result->unconverged}, largest = result->iterations;
+    int64_t sums[3] = {result->untouched, result->unconverged, result->total_iterations}, largest = result->iterations;
     MPI_Comm comm = run->columns->grid->gene_comm;
-    MPI_Allreduce(MPI_IN_PLACE, sums, 2, MPI_INT64_T, MPI_SUM, comm);
+    MPI_Allreduce(MPI_IN_PLACE, sums, 3, MPI_INT64_T, MPI_SUM, comm);
     MPI_Allreduce(MPI_IN_PLACE, &largest, 1, MPI_INT64_T, MPI_MAX, comm);
     MPI_Allreduce(MPI_IN_PLACE, &result->marginal_error, 1, MPI_DOUBLE, MPI_MAX, comm);
     result->untouched = sums[0];
     result->unconverged = sums[1];
+    result->total_iterations = sums[2];
+    result->clusters = seed_clusters(run);
     result->iterations = largest;
 }
 

@@ -17,7 +17,9 @@ struct gene_plan {
     void *memory;
 };
 
-static status gene_plan_new(struct gene_plan *p, const struct seed_run *run, int64_t gene_index, const struct cost_table *cost)
+/* start: where a cold plan starts, or NULL. */
+static status gene_plan_new(struct gene_plan *p, const struct seed_run *run, int64_t gene_index, const struct cost_table *cost,
+                            const struct seed_start *start)
 {
     const struct seed_gene *gene = &run->genes[gene_index];
     size_t n = (size_t)gene->n;
@@ -34,19 +36,21 @@ static status gene_plan_new(struct gene_plan *p, const struct seed_run *run, int
     p->g = p->f + n;
     p->seen_place = (struct place *)(p->g + n);
     p->source_place = p->seen_place + n;
+    double r = exp(run->parameter[run->columns->n_genes + gene_index]);
     int64_t m = 0;
     for (int64_t e = gene->first; e < gene->first + gene->n; e++) {
         int64_t i = e - gene->first;
         p->seen[i] = run->columns->site[e];
         p->seen_place[i] = place_of(cost->slide, p->seen[i]);
         p->a[i] = run->x[e] / gene->total;
-        p->f[i] = run->row_potential[e];
+        p->f[i] = start ? seed_start_row(start, gene_index, p->seen[i]) + r * log(p->a[i]) : run->row_potential[e];
         if (run->b[e] > 0.0) {
             p->source[m] = p->seen[i];
             p->source_place[m] = p->seen_place[i];
             p->entry[m] = e;
             p->b[m] = run->b[e] / gene->capacity;
-            p->g[m++] = run->column_potential[e];
+            p->g[m] = start ? seed_start_column(start, gene_index, p->seen[i]) + r * log(p->b[m]) : run->column_potential[e];
+            m++;
         }
     }
     p->plan = (struct plan){.n = gene->n,
@@ -57,9 +61,10 @@ static status gene_plan_new(struct gene_plan *p, const struct seed_run *run, int
                             .source_place = p->source_place,
                             .a = p->a,
                             .b = p->b,
-                            .r = exp(run->parameter[run->columns->n_genes + gene_index]),
+                            .r = r,
                             .f = p->f,
                             .g = p->g,
+                            .borrowed = start != NULL,
                             .costs = cost};
     return MONGE_OK;
 }
@@ -129,14 +134,16 @@ static void record(struct seed_result *result, const struct plan *plan, int64_t 
     result->unconverged += plan->error > tolerance;
     result->marginal_error = fmax(result->marginal_error, plan->error);
     result->iterations = plan->iterations > result->iterations ? plan->iterations : result->iterations;
+    result->total_iterations += plan->total_iterations;
 }
 
-static status solve_gene(struct seed_run *run, int64_t g, const struct cost_table *cost, bool gradients, struct seed_result *result)
+static status solve_gene(struct seed_run *run, int64_t g, const struct cost_table *cost, const struct seed_start *start, bool gradients,
+                         struct seed_result *result)
 {
     struct gene_plan p;
-    status code = gene_plan_new(&p, run, g, cost);
+    status code = gene_plan_new(&p, run, g, cost, start);
     if (code == MONGE_OK)
-        code = plan_solve(&p.plan, run->options->tolerance, run->options->max_iterations, run->warm);
+        code = plan_solve(&p.plan, run->options->tolerance, run->options->max_iterations, run->warm || start);
     double moved = 0.0;
     if (code == MONGE_OK)
         code = read_plan(&p, run, g, &moved);
@@ -154,8 +161,12 @@ status seed_solve_plans(struct seed_run *run, bool gradients, struct seed_result
     const struct gene_counts *columns = run->columns;
     struct cost_table cost;
     status code = agree(columns->grid->comm, cost_table_new(&cost, &run->section->slide, &run->phi));
+    struct seed_start clusters = {0};
+    if (code == MONGE_OK && !run->warm)
+        code = seed_start_new(&clusters, run, &cost);
+    const struct seed_start *start = clusters.k > 0 ? &clusters : NULL;
     if (!gradients) { /* figures are those of the last solve; the one for gradients starts from its end */
-        result->unconverged = result->iterations = 0;
+        result->unconverged = result->iterations = result->total_iterations = 0;
         result->marginal_error = 0.0;
     }
     int64_t rounds = correct_rounds(columns);
@@ -164,11 +175,12 @@ status seed_solve_plans(struct seed_run *run, bool gradients, struct seed_result
         int64_t end = batch < columns->n_batches ? columns->batch_start[batch + 1] : columns->n_genes;
         for (int64_t g = first; g < end && code == MONGE_OK; g++)
             if (run->genes[g].capacity > 0.0 && run->genes[g].n > 0)
-                code = solve_gene(run, g, &cost, gradients, result);
+                code = solve_gene(run, g, &cost, start, gradients, result);
         code = agree(columns->grid->comm, code);
         if (code == MONGE_OK)
             code = seed_training_safe_point(run->training);
     }
+    seed_start_free(&clusters);
     cost_table_free(&cost);
     run->warm = code == MONGE_OK;
     return code;

@@ -9,9 +9,10 @@
 
 #include "seed_parts.h"
 
-static const double KEEP = 1e-13; /* share of a_i b_j below which a pair may be left out */
-static const double REACH = 40.0; /* of the first choice, in units of r: exp(-40) */
-static const double ROUGH = 1e-4; /* marginal error at which the pairs are first chosen anew */
+static const double KEEP = 1e-13;          /* share of a_i b_j below which a pair may be left out */
+static const double KEEP_BORROWED = 1e-22; /* the same under potentials of other genes */
+static const double REACH = 40.0;          /* of the first choice, in units of r: exp(-40) */
+static const double ROUGH = 1e-4;          /* marginal error at which the pairs are first chosen anew */
 enum { ROUNDS = 12 };
 
 void plan_free(struct plan *plan)
@@ -50,12 +51,12 @@ static void shares(const struct plan *plan, bool warm, double *from_row, double 
         from_column[j] = warm ? plan->g[j] - plan->r * log(plan->b[j]) : -INFINITY;
 }
 
-/* Pairs within reach and, if `warm`, those that matter under the potentials. *added: pairs that the last choice lacked. */
-static status choose_pairs(struct plan *plan, double reach, bool warm, int64_t *added)
+/* Pairs within reach and, if `warm`, those that hold more than `keep` of a_i b_j under the potentials. *added: pairs that the last choice lacked. */
+static status choose_pairs(struct plan *plan, double reach, bool warm, double keep, int64_t *added)
 {
     int64_t n = 0, before = plan->start[plan->n];
     double *from_row = malloc((size_t)(plan->n + plan->m + 1) * sizeof *from_row), *from_column = from_row + plan->n;
-    double least = plan->r * log(KEEP);
+    double least = plan->r * log(keep);
     status s = from_row ? MONGE_OK : error_memory("a transport plan", 8.0 * (double)(plan->n + plan->m));
     if (s == MONGE_OK)
         shares(plan, warm, from_row, from_column);
@@ -105,6 +106,7 @@ static status solve_round(struct plan *plan, double tolerance, int64_t max_itera
     if (s != MONGE_OK)
         return s;
     plan->iterations = plan->result.iterations;
+    plan->total_iterations += plan->iterations;
     plan->error = plan->result.err_row_l1 + plan->result.err_col_l1;
     return MONGE_OK;
 }
@@ -124,7 +126,8 @@ status plan_solve(struct plan *plan, double tolerance, int64_t max_iterations, b
     double reach = REACH;
     int64_t added;
     plan->start = calloc((size_t)plan->n + 1, sizeof *plan->start);
-    status s = plan->start ? choose_pairs(plan, reach, warm, &added) : error_memory("a transport plan", 8.0 * (double)plan->n);
+    status s = plan->start ? choose_pairs(plan, reach, warm, plan->borrowed ? KEEP_BORROWED : KEEP, &added)
+                           : error_memory("a transport plan", 8.0 * (double)plan->n);
     for (int round = 0; s == MONGE_OK && round < ROUNDS; round++) {
         bool rough = !warm && tolerance < ROUGH; /* a cold start only finds out which pairs matter */
         s = solve_round(plan, rough ? ROUGH : tolerance, max_iterations, warm);
@@ -140,8 +143,9 @@ status plan_solve(struct plan *plan, double tolerance, int64_t max_iterations, b
             memcpy(plan->g, plan->result.g, (size_t)plan->m * sizeof *plan->g);
             warm = true;
         }
-        s = choose_pairs(plan, reach, warm, &added);
-        if (s == MONGE_OK && warm && !rough && added <= 0)
+        s = choose_pairs(plan, reach, warm, KEEP, &added);
+        bool enough = !plan->borrowed || round > 0 || plan->error <= tolerance;
+        if (s == MONGE_OK && warm && !rough && enough && added <= 0)
             break;
     }
     return s;

@@ -30,7 +30,7 @@ static void contender_free(struct contender *contender)
     score_free(&contender->score);
 }
 
-static void record(struct selection *selection, const char *name, const struct score *score, const struct score *against)
+void selection_record(struct selection *selection, const char *name, const struct score *score, const struct score *against)
 {
     if (selection->n == CANDIDATES_MAX)
         return;
@@ -49,8 +49,7 @@ static struct trial trial_of(const struct selector *s, const struct correct_choi
         .setting = s->setting, .role = "candidate", .choices = *choices, .kernel = s->kernel, .halves = s->halves, .e = s->e};
 }
 
-/* a is better than b by more than max(se_factor standard errors, margin) */
-static bool better(const struct score *a, const struct score *b, double se_factor, double margin)
+bool score_better(const struct score *a, const struct score *b, double se_factor, double margin)
 {
     double difference, se;
     score_difference(a, b, &difference, &se);
@@ -119,7 +118,7 @@ static status score_ranks(const struct selector *s, struct correct_choices choic
                 return fault;
             char name[48];
             snprintf(name, sizeof name, "rank %d, rho %s", choices.rank, isfinite(trial->choices.rho) ? "on" : "off");
-            record(s->record, name, score, n + on > 0 ? &ranks->score[PLAIN][0] : NULL);
+            selection_record(s->record, name, score, n + on > 0 ? &ranks->score[PLAIN][0] : NULL);
         }
     }
     return MONGE_OK;
@@ -156,7 +155,7 @@ static status score_trend(const struct selector *s, struct rank_trials *ranks, i
     char name[48];
     snprintf(name, sizeof name, "rank %d, trend %g", trial->choices.rank, trend_widths[variant]);
     if (!fault)
-        record(s->record, name, score, against);
+        selection_record(s->record, name, score, against);
     return fault;
 }
 
@@ -169,7 +168,7 @@ static status try_trends(const struct selector *s, struct rank_trials *ranks, in
         status fault = score_trend(s, ranks, v, *pick, current);
         if (fault)
             return fault;
-        if (!better(&ranks->score[v][*pick], current, 2.0, .001))
+        if (!score_better(&ranks->score[v][*pick], current, 2.0, .001))
             continue;
         for (int i = 0; i < ranks->n && !fault; i++)
             fault = i == *pick ? MONGE_OK : score_trend(s, ranks, v, i, current);
@@ -191,7 +190,7 @@ static status choose_rank(const struct selector *s, const struct correct_choices
     int variant = PLAIN, pick = 0;
     if (!fault) {
         const struct score *plain = ranks.score[PLAIN], *dispersed = ranks.score[DISPERSED];
-        if (!rho_given && better(&dispersed[best_of(ranks.n, dispersed)], &plain[best_of(ranks.n, plain)], 2.0, .003))
+        if (!rho_given && score_better(&dispersed[best_of(ranks.n, dispersed)], &plain[best_of(ranks.n, plain)], 2.0, .003))
             variant = DISPERSED;
         pick = smallest_of(ranks.n, ranks.score[variant]);
         for (int i = 0; i < ranks.n; i++)
@@ -217,8 +216,8 @@ static status challenge(const struct selector *s, struct contender *current, con
     struct contender other = {.trial = trial_of(s, choices)};
     status fault = trial_score(&other.trial, &other.score);
     if (!fault) {
-        record(s->record, name, &other.score, &current->score);
-        if (better(&other.score, &current->score, 2.0, margin)) {
+        selection_record(s->record, name, &other.score, &current->score);
+        if (score_better(&other.score, &current->score, 2.0, margin)) {
             struct contender swap = *current;
             *current = other;
             other = swap;
@@ -243,8 +242,8 @@ static status raise_alpha(const struct selector *s, struct contender *current)
         }
         char name[48];
         snprintf(name, sizeof name, "alpha %g", larger[i]);
-        record(s->record, name, &score, &current->score);
-        if (better(&score, &current->score, 2.0, 0.0)) {
+        selection_record(s->record, name, &score, &current->score);
+        if (score_better(&score, &current->score, 2.0, 0.0)) {
             struct score swap = current->score;
             current->score = score;
             score = swap;
@@ -271,7 +270,7 @@ static status score_omega(double omega, void *context, double *nll)
     if (!fault) {
         char name[48];
         snprintf(name, sizeof name, "reference weight %g", omega);
-        record(trials->selector->record, name, &score, &trials->current->score);
+        selection_record(trials->selector->record, name, &score, &trials->current->score);
         *nll = score.nll;
     }
     score_free(&score);
@@ -290,7 +289,7 @@ static status choose_omega(const struct selector *s, struct contender *current, 
 }
 
 status selection_choose(struct selection *selection, const struct correct_setting *setting, const struct kernel *kernel,
-                        const struct thinned *halves, const double *e, const struct reference *reference)
+                        const struct thinned *halves, const double *e, const struct reference *reference, struct trial *trial)
 {
     const struct correct_options *o = setting->options;
     memset(selection, 0, sizeof *selection);
@@ -319,7 +318,7 @@ status selection_choose(struct selection *selection, const struct correct_settin
         fault = choose_omega(&s, &chosen, reference);
     selection->choices = chosen.trial.choices;
     selection->score = chosen.score;
-    trial_free(&chosen.trial);
+    *trial = chosen.trial;
     return fault;
 }
 

@@ -45,6 +45,8 @@ static void put_choices(struct checkpoint *k, const struct correction *c)
     selection->score.n_blocks = 0;
     put_bytes(k, "choices", selection, sizeof *selection);
     put_bytes(k, "background check", &c->background, sizeof c->background);
+    if (c->length)
+        checkpoint_put(k, "diffusion lengths", CHECKPOINT_REAL, c->section->n_genes, 1, c->length);
 }
 
 static void put_journal(struct checkpoint *k, const struct correction *c)
@@ -270,7 +272,14 @@ status correct_get_choices(struct correction *c)
 {
     struct checkpoint *k = c->section->checkpoint;
     status fault = get_bytes(k, "choices", &c->selection, sizeof c->selection);
-    return agree(c->grid.comm, fault ? fault : get_bytes(k, "background check", &c->background, sizeof c->background));
+    if (!fault)
+        fault = get_bytes(k, "background check", &c->background, sizeof c->background);
+    if (!fault && c->selection.choices.lengths) {
+        c->length = malloc(((size_t)c->section->n_genes + 1) * sizeof *c->length);
+        fault = c->length ? checkpoint_get(k, "diffusion lengths", CHECKPOINT_REAL, c->section->n_genes, 1, c->length)
+                          : error_memory("diffusion lengths", 8.0 * (double)c->section->n_genes);
+    }
+    return agree(c->grid.comm, fault);
 }
 
 /* Head of the stored field: cautious, rank, sweeps done. */

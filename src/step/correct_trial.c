@@ -111,7 +111,7 @@ void trial_free(struct trial *trial)
     trial->fitted = false;
 }
 
-static status fit_trial(struct trial *trial)
+status trial_fit(struct trial *trial)
 {
     if (!trial->fitted) {
         status fault =
@@ -162,7 +162,7 @@ status trial_score(struct trial *trial, struct score *score)
     status fault = block && words && score->block ? MONGE_OK : error_memory("held-out scores", 64.0 * (double)map.n);
     fault = agree(trial->setting->grid->comm, fault);
     if (!fault && !journal_recall(journal, n_words, words)) {
-        fault = fit_trial(trial);
+        fault = trial_fit(trial);
         if (!fault)
             fault = block_scores(trial, &map, block, words);
         if (!fault)

@@ -80,6 +80,7 @@ static status add_panels(struct text *page, const struct report_data *data, cons
         return error_code();
     report_kernel(page, data);
     report_gene_weights(page, data);
+    report_gene_lengths(page, data);
     if (report_capture(page, data, view) != MONGE_OK)
         return error_code();
     report_signs(page, data);

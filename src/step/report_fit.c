@@ -260,7 +260,8 @@ void report_selection(struct text *page, const struct report_data *data)
             above[k] = nll[k] - best;
         int row = chosen_row(data, n, names);
         report_heading(page, "selection", "Held-out likelihood of each candidate");
-        text_add(page, "<p>Rank, over-dispersion, trends of the genes, gene weights, sweeps and prior strength are chosen on the left-out "
+        text_add(page, "<p>Rank, over-dispersion, trends of the genes, gene weights, sweeps, prior strength and diffusion lengths are "
+                       "chosen on the left-out "
                        "half, each change only when it "
                        "wins by a clear margin, the simpler one otherwise");
         if (chosen) {
@@ -347,6 +348,27 @@ void report_gene_weights(struct text *page, const struct report_data *data)
         free(leaving);
     }
     free(weights);
+}
+
+void report_gene_lengths(struct text *page, const struct report_data *data)
+{
+    int n, n_genes;
+    double *factor = reals(data, "gene_length/factor", &n), *genes = reals(data, "gene_length/genes", &n_genes);
+    if (factor && genes && n == n_genes) {
+        report_heading(page, "lengths", "Genes differ in how far they spread");
+        text_add(page,
+                 "<p>The left-out molecules asked for diffusion lengths of the genes&#39; own (<code>var/diffusion_length</code>), as "
+                 "multiples of the shared one; %.0f genes had molecules enough to tell.</p>\n<table><tr><th class=\"n\">length</th>",
+                 report_real(data, "gene_length/profiled"));
+        for (int k = 0; k < n; k++)
+            text_add(page, "<td class=\"n\">%s</td>", shown("%g", factor[k]));
+        text_add(page, "</tr><tr><th class=\"n\">genes</th>");
+        for (int k = 0; k < n; k++)
+            text_add(page, "<td class=\"n\">%s</td>", shown("%.0f", genes[k]));
+        text_add(page, "</tr></table>\n");
+    }
+    free(factor);
+    free(genes);
 }
 
 void report_losses(struct text *page, const struct report_data *data)

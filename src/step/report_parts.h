@@ -76,6 +76,7 @@ void report_kernel(struct text *page, const struct report_data *data);
 void report_selection(struct text *page, const struct report_data *data);
 void report_signs(struct text *page, const struct report_data *data);
 void report_gene_weights(struct text *page, const struct report_data *data);
+void report_gene_lengths(struct text *page, const struct report_data *data);
 void report_losses(struct text *page, const struct report_data *data);
 /* report_accuracy.c */
 status report_score(struct report_data *data); /* fills score and ratio */

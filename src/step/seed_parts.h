@@ -47,6 +47,14 @@ struct seed_run {
     struct seed_training *training;
 };
 
+/* Potentials of clusters of genes, from which cold plans start (correct_seed_start.c). */
+struct seed_start {
+    int k; /* clusters; 0: none */
+    int64_t n_sites;
+    int32_t *label;       /* own genes: cluster */
+    double *row, *column; /* k x n_sites, in units of cost, against a b'; NAN where the cluster has no mass */
+};
+
 /* Training under way. */
 struct seed_training {
     struct seed_run *run;
@@ -85,12 +93,14 @@ struct plan {
     const double *a, *b;                           /* sums 1 */
     double r;
     double *f, *g; /* n, m: potentials, in (if warm) and out */
+    bool borrowed; /* those in are not this plan's own, and may lie far off */
     const struct cost_table *costs;
     int64_t *start; /* n + 1: pairs by row; owned, as the next two */
     int64_t *column;
     double *cost;
-    int64_t capacity, iterations;
-    double error; /* sum |P1 - a| + sum |P'1 - b| */
+    int64_t capacity, iterations; /* of the last solve */
+    int64_t total_iterations;     /* of all solves, on the way to the pairs */
+    double error;                 /* sum |P1 - a| + sum |P'1 - b| */
     struct ot_result result;
 };
 
@@ -98,6 +108,14 @@ struct plan {
 status plan_solve(struct plan *plan, double tolerance, int64_t max_iterations, bool warm);
 void plan_free(struct plan *plan);
 struct ot_problem plan_problem(const struct plan *plan); /* for ot_visit, ot_backward */
+
+/* Collective over columns->grid->comm. Clusters the own genes and solves the clusters' plans at the genes' capacities. Nothing (k = 0) with few
+ * genes. */
+status seed_start_new(struct seed_start *start, const struct seed_run *run, const struct cost_table *cost);
+void seed_start_free(struct seed_start *start);
+int seed_clusters(const struct seed_run *run);
+double seed_start_row(const struct seed_start *start, int64_t gene, int64_t site);
+double seed_start_column(const struct seed_start *start, int64_t gene, int64_t site);
 
 /* A loss of the plan through G_ij = dL/dP_ij. */
 typedef double (*plan_loss)(void *context, int64_t row, int64_t column);

@@ -136,9 +136,18 @@ static void same_bits(const char *precision, const char *kernel)
     char sim[1024], counts[1024], shape[16] = "1x1";
     snprintf(sim, sizeof sim, "%s", shared_data(SIM));
     snprintf(counts, sizeof counts, "%s", shared_data(V2));
-    const struct setting settings[] = {
-        {"precision", precision}, {"rank", "8"},   {"alpha", "5"},     {"gene-weights", "500"},   {"rho", "50"},       {"sweeps", "20"},
-        {"steps", "4"},           {"grid", shape}, {"kernel", kernel}, {"selection-genes", "40"}, {"prior-trend", "1"}};
+    const struct setting settings[] = {{"precision", precision},
+                                       {"rank", "8"},
+                                       {"alpha", "5"},
+                                       {"gene-weights", "500"},
+                                       {"rho", "50"},
+                                       {"sweeps", "20"},
+                                       {"steps", "4"},
+                                       {"grid", shape},
+                                       {"kernel", kernel},
+                                       {"selection-genes", "40"},
+                                       {"prior-trend", "1"},
+                                       {"gene-length", !strcmp(kernel, "mixture") ? "yes" : "no"}};
     enum { SETTINGS = sizeof settings / sizeof settings[0] };
     struct fingerprints alone = {0, 0};
     if (suite_rank() == 0)

@@ -150,7 +150,7 @@ static void stopped_and_taken_up(const char *const (*settings)[2], int side, int
 static void default_choices(void **state)
 {
     (void)state;
-    static const char *const settings[][2] = {{"mean-layer", "yes"}, {NULL, NULL}};
+    static const char *const settings[][2] = {{"mean-layer", "yes"}, {"gene-length", "yes"}, {NULL, NULL}};
     if (suite_size() == 2) /* 4 -> 3 -> 2 -> 1 and 1 say the same */
         return;
     stopped_and_taken_up(settings, 12, 24, 37);

@@ -400,7 +400,8 @@ static void small_slide(struct section *section)
     assert_int_equal(slide_new_lattice(&section->slide, LATTICE_HEX, ROWS, COLS, kind), MONGE_OK);
 }
 
-static double *small_counts(const struct slide *slide)
+/* depth: factor on the means */
+static double *small_counts(const struct slide *slide, double depth)
 {
     double *counts = malloc(RUN_GENES * (size_t)slide->n_sites * sizeof *counts);
     for (int64_t g = 0; g < RUN_GENES; g++)
@@ -409,7 +410,8 @@ static double *small_counts(const struct slide *slide)
             slide_position(slide, i, &x, &y);
             struct rng rng = rng_start(11, RNG_TEST, (uint64_t)(g * 4096 + i));
             double inside = slide->kind[i] == SITE_TISSUE ? 1.0 : 0.15;
-            counts[g * slide->n_sites + i] = (double)rng_poisson(&rng, inside * (0.3 + 3.0 * exp(-0.1 * pow(x - (double)(g % 18), 2.0))));
+            counts[g * slide->n_sites + i] =
+                (double)rng_poisson(&rng, depth * inside * (0.3 + 3.0 * exp(-0.1 * pow(x - (double)(g % 18), 2.0))));
         }
     return counts;
 }
@@ -438,13 +440,13 @@ struct run {
     struct seed_result result;
 };
 
-static void run_new(struct run *run, MPI_Comm comm, const struct seed_options *options, bool image)
+static void run_new_at(struct run *run, MPI_Comm comm, const struct seed_options *options, bool image, double depth)
 {
     int size;
     MPI_Comm_size(comm, &size);
     memset(run, 0, sizeof *run);
     small_slide(&run->section);
-    double *counts = small_counts(&run->section.slide);
+    double *counts = small_counts(&run->section.slide, depth);
     section_of(&run->section, comm, RUN_GENES, counts);
     free(counts);
     if (image)
@@ -452,6 +454,11 @@ static void run_new(struct run *run, MPI_Comm comm, const struct seed_options *o
     assert_int_equal(grid_new(&run->grid, comm, size, 1), MONGE_OK);
     assert_int_equal(gene_counts_new(&run->columns, &run->section, &run->grid, NULL), MONGE_OK);
     assert_int_equal(correct_seed_run(&run->section, &run->columns, options, &run->result), MONGE_OK);
+}
+
+static void run_new(struct run *run, MPI_Comm comm, const struct seed_options *options, bool image)
+{
+    run_new_at(run, comm, options, image, 1.0);
 }
 
 static void run_free_all(struct run *run)
@@ -536,6 +543,44 @@ static void same_bits_as_on_one_rank(void **state)
     run_free_all(&alone);
 }
 
+/* Plans that start from those of their clusters: fewer iterations, the same plans within the tolerance. */
+static void clusters_save_iterations(void **state)
+{
+    enum { DEEP = 20 }; /* where genes differ by their patterns, not by chance */
+    (void)state;
+    struct seed_options options = seed_defaults();
+    options.training_steps = 0;
+    struct run cold, warm;
+    options.clusters = 0;
+    run_new_at(&cold, MPI_COMM_WORLD, &options, false, DEEP);
+    options.clusters = -1;
+    run_new_at(&warm, MPI_COMM_WORLD, &options, false, DEEP);
+    assert_int_equal(cold.result.clusters, 0);
+    assert_int_equal(warm.result.clusters, RUN_GENES / 16);
+    double share = (double)warm.result.total_iterations / (double)cold.result.total_iterations, apart = 0.0, moved = 0.0;
+    for (int64_t g = 0; g < cold.columns.n_genes; g++) {
+        double difference = 0.0;
+        assert_int_equal(warm.result.start[g + 1], cold.result.start[g + 1]);
+        for (int64_t e = cold.result.start[g]; e < cold.result.start[g + 1]; e++)
+            difference += fabs((double)(warm.result.value[e] - cold.result.value[e]));
+        apart = fmax(apart, difference / cold.columns.total[g]);
+        moved = fmax(moved, fabs(warm.result.moved[g] - cold.result.moved[g]));
+    }
+    double tolerance = cold.result.marginal_error + warm.result.marginal_error + 1e-6;
+    MPI_Allreduce(MPI_IN_PLACE, &apart, 1, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
+    MPI_Allreduce(MPI_IN_PLACE, &moved, 1, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
+    figure("iterations of 70 plans from nothing", (double)cold.result.total_iterations, ">", (double)warm.result.total_iterations);
+    figure("  share that is left from the plans of 4 clusters", share, "<", .8);
+    figure("  corrected counts, L1 difference over a gene's total", apart, "<=", tolerance);
+    figure("  share that leaves its spot, difference", moved, "<=", tolerance);
+    figure("  plans that did not converge: fewer or as many", (double)(warm.result.unconverged - cold.result.unconverged), "<=", 0);
+    assert_true(share < .8);
+    assert_true(apart <= tolerance && moved <= tolerance);
+    assert_true(warm.result.unconverged <= cold.result.unconverged);
+    run_free_all(&cold);
+    run_free_all(&warm);
+}
+
 static void refuses_what_it_cannot_do(void **state)
 {
     (void)state;
@@ -580,6 +625,7 @@ static double slide_ratio(const char *file, const char *group, int sources)
     options.sources = sources;
     assert_int_equal(correct_seed_run(&run.section, &run.columns, &options, &run.result), MONGE_OK);
     figure("  iterations of Sinkhorn, most", (double)run.result.iterations, "<=", 1000);
+    figure("  all", (double)run.result.total_iterations, ">", 0);
     double sum = 0.0;
     for (int64_t g = 0; g < run.columns.n_genes; g++) {
         double field[1600] = {0}, before = 0.0, after = 0.0;
@@ -626,6 +672,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(training_lowers_the_loss),
         cmocka_unit_test(tissue_sources_leave_nothing_outside),
         cmocka_unit_test(same_bits_as_on_one_rank),
+        cmocka_unit_test(clusters_save_iterations),
         cmocka_unit_test(refuses_what_it_cannot_do),
         cmocka_unit_test(published_accuracy),
     };
