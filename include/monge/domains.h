@@ -48,6 +48,7 @@ struct domains_options {
     int cluster;
     /* what it is worth */
     char *reference_labels;
+    struct option_texts ignore;
     int compat; /* another program's operator instead, for comparison (cli/verb_domains.c) */
     int64_t seed;
 };

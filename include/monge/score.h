@@ -11,6 +11,7 @@
 struct score_options {
     struct option_texts labels; /* columns to be scored */
     char *truth;                /* the reference column; NULL: none */
+    struct option_texts ignore; /* of its labels: count as none */
     char *section;              /* the column that names sections; NULL: those of a stack, else one */
     int64_t coherence_k, pas_k, moran_k;
 };

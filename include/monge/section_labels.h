@@ -2,6 +2,7 @@
 #ifndef MONGE_SECTION_LABELS_H
 #define MONGE_SECTION_LABELS_H
 
+#include "monge/options.h"
 #include "monge/section.h"
 
 struct section_labels {
@@ -14,5 +15,9 @@ struct section_labels {
  * section. MONGE_USAGE: there is no such column, or it does not name groups (numbers that are not whole, more than 1024 of them). */
 status section_labels_new(struct section_labels *labels, const struct section *section, const char *column);
 void section_labels_free(struct section_labels *labels);
+
+/* Local. Spots of the groups named lose their label ("undetermined"); the groups stay, empty. MONGE_USAGE: there is no such group. */
+status section_labels_ignore(struct section_labels *labels, const struct section *section, const char *column,
+                             const struct option_texts *names);
 
 #endif

@@ -200,3 +200,31 @@ status section_labels_new(struct section_labels *labels, const struct section *s
         section_labels_free(labels);
     return s;
 }
+
+static int group_of(const struct section_labels *labels, const char *name)
+{
+    for (int c = 0; c < labels->n; c++)
+        if (!strcmp(labels->name[c], name))
+            return c;
+    return -1;
+}
+
+status section_labels_ignore(struct section_labels *labels, const struct section *section, const char *column,
+                             const struct option_texts *names)
+{
+    for (int k = 0; k < names->n; k++) {
+        int group = group_of(labels, names->values[k]);
+        if (group < 0) {
+            struct text list = {0};
+            for (int c = 0; c < labels->n; c++)
+                text_add(&list, "%s%s", c ? ", " : "", labels->name[c]);
+            error_set(MONGE_USAGE, "--ignore: no spot of %s has the label '%s' in obs/%s; labels there are: %.900s",
+                      section->source ? section->source : "the section", names->values[k], column, list.chars ? list.chars : "none");
+            text_free(&list);
+            return error_code();
+        }
+        for (int64_t i = 0; i < section->sites.n_own; i++)
+            labels->own[i] = labels->own[i] == group ? -1 : labels->own[i];
+    }
+    return MONGE_OK;
+}

@@ -22,12 +22,6 @@ static const double RISE = 0.02;                            /* of F, beyond what
 static const double COARSE_TOL = 1e-3, POLISHED_TOL = 1e-2; /* at the end, where a finer level or exact steps follow */
 enum { PRUNE_EVERY = 3, LEAST_STEPS = 5, POLISHED_STEPS = 3 };
 
-void stage_free(struct fgw_stage *stage)
-{
-    transport_plan_free(&stage->plan);
-    *stage = (struct fgw_stage){0};
-}
-
 /* ---- where a spot of A is expected ---- */
 
 struct smoothing {

@@ -1,4 +1,4 @@
-/* Private to fgw_level_run.c and fgw_multilevel.c: the walk from the coarsest level to the spots. */
+/* Private to fgw_level_run.c, fgw_search.c and fgw_multilevel.c: the walk from the coarsest level to the spots. */
 #ifndef OT_FGW_MULTILEVEL_H
 #define OT_FGW_MULTILEVEL_H
 
@@ -21,6 +21,8 @@ void stage_free(struct fgw_stage *stage);
 
 /* Collective. Lets the caller keep what is known, or stop. */
 status multilevel_pause(const struct multilevel *m, bool level_done);
+/* Local. A copy of what the caller kept; MONGE_BAD_DATA if it does not fit the levels. */
+status multilevel_resume(struct multilevel *m, const struct fgw_search *from);
 
 /* One start at one level. */
 struct level_run {

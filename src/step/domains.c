@@ -43,6 +43,7 @@ static const struct option options[] = {
            "stagate with alpha: how many pre-clusters; unset: as many as --n-domains or reference labels, else 8"),
     GRAPH_OPTIONS(struct domains_options, graph),
     OPTION("reference-labels", OPTION_TEXT, reference_labels, NULL, 0, 0, NULL, NULL, "column of obs that the domains are compared with"),
+    OPTION("ignore", OPTION_TEXTS, ignore, NULL, 0, 0, NULL, NULL, "reference labels that count as none, as \"undetermined\""),
     OPTION("counts", OPTION_TEXT, counts, NULL, 0, 0, NULL, NULL,
            "in a job: the layer that an earlier step has made (corrected), instead of the counts that were read"),
     OPTION("genes", OPTION_TEXTS, genes, NULL, 0, 0, NULL, NULL, "genes to use, instead of the most variable ones"),

@@ -28,6 +28,8 @@ status domains_reference(struct domains *d)
     if (!o->reference_labels)
         return MONGE_OK;
     status fault = section_labels_new(&d->reference, d->section, o->reference_labels);
+    if (!fault)
+        fault = section_labels_ignore(&d->reference, d->section, o->reference_labels, &o->ignore);
     if (fault)
         return fault;
     int64_t sites = d->section->sites.n_own, n = d->nodes.rows.n_own, labelled = 0;

@@ -23,6 +23,7 @@ static const struct option options[] = {
      .type = OPTION_TEXT,
      .offset = AT(truth),
      .help = "Column of obs that holds the reference; spots that it leaves without a label are left out of the comparison."},
+    {.name = "ignore", .type = OPTION_TEXTS, .offset = AT(ignore), .help = "Labels of --truth that count as none, as \"undetermined\"."},
     {.name = "section",
      .type = OPTION_TEXT,
      .offset = AT(section),
@@ -55,7 +56,7 @@ static const struct option options[] = {
 const struct option_table score_options = {
     .verb = "score",
     .summary = "score labels of spots: against a reference, and in space",
-    .usage = "IN --labels COLUMN[,COLUMN...] [--truth COLUMN] [--section COLUMN] [options]",
+    .usage = "IN --labels COLUMN[,COLUMN...] [--truth COLUMN] [--ignore LABEL,...] [--section COLUMN] [options]",
     .options = options,
     .n_options = sizeof options / sizeof options[0],
     .size = sizeof(struct score_options),
@@ -143,11 +144,13 @@ static status keep_used_labels(const struct scoring *s, struct column *column)
     return done;
 }
 
-/* Collective. A column of obs as labels of own nodes. */
-static status read_column(const struct scoring *s, const char *name, struct column *column)
+/* Collective. A column of obs as labels of own nodes; `ignore`: labels that count as none, or NULL. */
+static status read_column(const struct scoring *s, const char *name, const struct option_texts *ignore, struct column *column)
 {
     const int64_t n_sites = s->section->sites.n_own, n = s->nodes.rows.n_own;
     status done = section_labels_new(&column->labels, s->section, name);
+    if (done == MONGE_OK && ignore)
+        done = section_labels_ignore(&column->labels, s->section, name, ignore);
     if (done != MONGE_OK)
         return done;
     column->title = name;
@@ -174,7 +177,7 @@ static status read_column(const struct scoring *s, const char *name, struct colu
 static status find_parts(struct scoring *s)
 {
     const struct partition *rows = &s->nodes.rows;
-    status done = s->options->section ? read_column(s, s->options->section, &s->sections) : MONGE_OK;
+    status done = s->options->section ? read_column(s, s->options->section, NULL, &s->sections) : MONGE_OK;
     if (done != MONGE_OK)
         return done;
     s->part = malloc(((size_t)s->nodes.n + 1) * sizeof *s->part);
@@ -389,11 +392,11 @@ static status prepare(struct scoring *s)
     s->scratch = malloc(n * sizeof *s->scratch);
     done = agree(s->section->comm, s->column && s->scratch ? MONGE_OK : error_memory("labels", 4.0 * (double)n));
     for (int k = 0; k < s->options->labels.n && done == MONGE_OK; k++) {
-        done = read_column(s, s->options->labels.values[k], &s->column[k]);
+        done = read_column(s, s->options->labels.values[k], NULL, &s->column[k]);
         s->n_columns = ++s->n_all;
     }
     if (done == MONGE_OK && s->options->truth)
-        done = read_column(s, s->options->truth, &s->truth);
+        done = read_column(s, s->options->truth, &s->options->ignore, &s->truth);
     if (done == MONGE_OK)
         done = find_parts(s);
     return done == MONGE_OK ? add_baselines(s) : done;

@@ -87,6 +87,30 @@ static void results_go_first(void **state)
     section_free(&section);
 }
 
+/* "white" is told to be no label. */
+static void ignored(void **state)
+{
+    (void)state;
+    struct section section;
+    struct section_labels labels;
+    open_section(&section);
+    assert_int_equal(section_labels_new(&labels, &section, "layer"), MONGE_OK);
+    char *white[] = {"white"}, *unknown[] = {"white", "grey"};
+    assert_int_equal(section_labels_ignore(&labels, &section, "layer", &(struct option_texts){2, unknown}), MONGE_USAGE);
+    assert_non_null(strstr(error_message(), "'grey'"));
+    assert_non_null(strstr(error_message(), "cortex, white"));
+    assert_int_equal(section_labels_ignore(&labels, &section, "layer", &(struct option_texts){1, white}), MONGE_OK);
+    int64_t kept[2] = {0, 0};
+    for (int64_t i = 0; i < section.sites.n_own; i++) {
+        assert_true(labels.own[i] <= 0);
+        kept[0] += labels.own[i] == 0;
+    }
+    MPI_Allreduce(&kept[0], &kept[1], 1, MPI_INT64_T, MPI_SUM, MPI_COMM_WORLD);
+    assert_int_equal(kept[1], (section.n_spots + 3) / 4); /* "cortex": every fourth */
+    section_labels_free(&labels);
+    section_free(&section);
+}
+
 static void refused(void **state)
 {
     (void)state;
@@ -102,6 +126,7 @@ static void refused(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(columns_of_a_file), cmocka_unit_test(results_go_first), cmocka_unit_test(refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(columns_of_a_file), cmocka_unit_test(results_go_first), cmocka_unit_test(ignored),
+                                       cmocka_unit_test(refused)};
     SUITE(argc, argv, tests);
 }

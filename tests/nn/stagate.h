@@ -10,7 +10,7 @@ struct stagate {
     struct matrix *w1, *w2, *a_source, *a_destination;
     struct matrix *w1_decoder, *w2_decoder; /* tie = exact: w1, w2 */
     /* of the last round */
-    struct matrix *p, *attention, *h1, *z, *q, *h3;
+    struct matrix *p, *attention, *h1, *z, *seen, *h3;
 };
 
 static status stagate_new(struct stagate *model, int genes, int hidden, int latent, bool split)
@@ -35,8 +35,8 @@ static void stagate_forward(struct stagate *m, struct tape *tape, const struct e
     m->attention = nn_edge_softmax(tape, nn_sigmoid(tape, score), 0.0);
     m->h1 = nn_elu(tape, nn_aggregate(tape, m->attention, m->p));
     m->z = nn_product(tape, m->h1, m->w2);
-    m->q = nn_product_transposed(tape, m->z, m->w2_decoder);
-    m->h3 = nn_elu(tape, nn_aggregate(tape, m->attention, m->q));
+    m->seen = nn_aggregate(tape, m->attention, m->z); /* before W2': the same, and narrow */
+    m->h3 = nn_elu(tape, nn_product_transposed(tape, m->seen, m->w2_decoder));
     struct matrix *p_decoder = m->w1_decoder == m->w1 ? m->p : nn_sparse_product(tape, x, m->w1_decoder);
     nn_reconstruction_mse(tape, 1.0, x, p_decoder, m->h3, m->w1_decoder, NULL, NULL);
 }
