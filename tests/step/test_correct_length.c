@@ -1,6 +1,5 @@
 /* Diffusion lengths of the genes: the kernels, lengths found against the simulator's truth, the same on any number of ranks; and whether they are
  * switched on where they should be (long). */
-#include <malloc.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,29 +104,12 @@ enum { GENES = 24 };
 static const struct setting small[] = {{"rows", "17"},   {"cols", "17"},         {"genes", "24"},      {"depth", "8"}, {"beta", ".7"},
                                        {"sigma", "1.6"}, {"sigma-spread", ".6"}, {"tail-weight", "0"}, {"seed", "5"},  {NULL, NULL}};
 
-/* What malloc hands out next is full of NaN: values that nobody wrote show. */
-static void poison_memory(void)
-{
-    enum { BLOCKS = 4, BLOCK = 1 << 21 };
-    double *block[BLOCKS];
-    mallopt(M_MMAP_THRESHOLD, 1 << 25);
-    mallopt(M_TRIM_THRESHOLD, 1 << 30);
-    for (int k = 0; k < BLOCKS; k++) {
-        block[k] = malloc(BLOCK * sizeof(double));
-        for (int i = 0; block[k] && i < BLOCK; i++)
-            block[k][i] = NAN;
-    }
-    for (int k = 0; k < BLOCKS; k++)
-        free(block[k]);
-}
-
 /* Finds lengths with all other choices given. */
 static void small_run(struct section *section, MPI_Comm comm, const char *grid)
 {
     const struct setting given[] = {{"gene-length", "yes"}, {"rank", "8"},    {"alpha", "5"},        {"rho", "0"},
                                     {"gene-weights", "50"}, {"sweeps", "20"}, {"prior-trend", "0"},  {"radius", "4"},
                                     {"capture-sd", "0"},    {"grid", grid},   {"mean-layer", "yes"}, {NULL, NULL}};
-    poison_memory();
     corrected(section, comm, small, given);
 }
 
