@@ -11,7 +11,7 @@ struct read_options {
     const char *layer; /* NULL: X; "raw": raw/X; otherwise layers/<layer> */
     enum holes holes;
     bool need_spatial; /* refuse an input without positions or, unless all_tissue, without obs/in_tissue */
-    bool all_tissue;   /* where obs/in_tissue is missing all spots are in tissue */
+    bool all_tissue;   /* where obs/in_tissue is missing all spots are in tissue; spots may stand at one place */
     bool no_counts;    /* leave the counts out (all rows empty), whatever they are */
 };
 

@@ -51,6 +51,7 @@ struct spot_table {
     const double *x, *y;
     const uint8_t *in_tissue;
     const char *source; /* file and dataset, for messages */
+    bool may_coincide;  /* measured positions may be equal (segmented cells): then they stand on no lattice */
 };
 
 enum holes { HOLES_FILL, HOLES_OMIT };
@@ -58,7 +59,7 @@ enum holes { HOLES_FILL, HOLES_OMIT };
 /* Recognises the lattice, orders the sites. `holes`: a lattice cell inside the bounding rectangle without a spot becomes an
  * empty background spot (HOLES_FILL: 10x writes no row for barcodes without reads) or stays SITE_OFF. Holes of an input without
  * a single background spot stay SITE_OFF too: such a file was filtered to tissue, and what lay in its holes is unknown, not empty.
- * No communication; same result on all ranks. pitch_um is left NaN. Errors: duplicate or non-finite positions, array_col parity that fits no hexagonal lattice. */
+ * No communication; same result on all ranks. pitch_um is left NaN. Errors: duplicate (unless may_coincide) or non-finite positions, array_col parity that fits no hexagonal lattice. */
 status slide_new(struct slide *slide, const struct spot_table *spots, enum holes holes);
 void slide_free(struct slide *slide);
 

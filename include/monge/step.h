@@ -15,7 +15,7 @@ struct step {
     const struct option_table *options;
     /* How many inputs it takes as one section, a stack (section.h); 0 stands for 1. */
     int least_inputs, most_inputs;
-    bool all_tissue; /* an input that does not say which spots lie in tissue will do: all of them then */
+    bool all_tissue; /* an input that does not say which spots lie in tissue will do, and spots at one place */
     /* Collective over section->comm. Adds its results to the section. */
     status (*run)(struct section *section, const void *options);
     /* NULL, or for --dry-run: prints what run would do (grid, memory, time) by printf on rank 0. Collective; changes nothing. */

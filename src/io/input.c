@@ -194,6 +194,18 @@ static status site_coordinates(struct section *section, const struct input *inpu
     return MONGE_OK;
 }
 
+struct spot_table input_spots(const struct input *input)
+{
+    return (struct spot_table){.n_spots = input->n_spots,
+                               .array_row = input->array_row,
+                               .array_col = input->array_col,
+                               .x = input->x,
+                               .y = input->y,
+                               .in_tissue = input->in_tissue,
+                               .source = input->source,
+                               .may_coincide = input->may_coincide};
+}
+
 static status place_spots(struct section *section, struct input *input, enum holes holes)
 {
     if (input->n_parts > 1) {
@@ -202,7 +214,7 @@ static status place_spots(struct section *section, struct input *input, enum hol
     }
     bool positions = input->x != NULL;
     status s = !positions && !input->array_row ? stand_in_a_row(input) : MONGE_OK;
-    struct spot_table table = {input->n_spots, input->array_row, input->array_col, input->x, input->y, input->in_tissue, input->source};
+    const struct spot_table table = input_spots(input);
     if (s == MONGE_OK)
         s = slide_new(&section->slide, &table, holes);
     if (s != MONGE_OK)

@@ -14,6 +14,7 @@ struct input {
     uint8_t *in_tissue;             /* n_spots or NULL */
     int32_t *array_row, *array_col; /* n_spots or NULL, both or neither */
     double *x, *y;                  /* n_spots or NULL: obsm/spatial */
+    bool may_coincide;              /* they may be equal */
     char **gene_name, **gene_id;    /* n_genes; gene_id may be NULL */
     char **spot_name;               /* n_spots, where the output has to write them; else NULL */
     struct slide_image image;
@@ -37,6 +38,7 @@ extern const char *const SCALE_FACTOR_NAMES[N_SCALE_FACTORS];
 
 void input_start(struct input *input, const char *path);
 void input_free(struct input *input);
+struct spot_table input_spots(const struct input *input); /* borrowed */
 
 /* Collective over comm: rank 0's head goes to all ranks. */
 status input_share(struct input *input, MPI_Comm comm);

@@ -152,7 +152,8 @@ static status append_selection(struct section *section, const struct input *inpu
                                      .x = input->x ? rows->x : NULL,
                                      .y = input->x ? rows->y : NULL,
                                      .in_tissue = rows->in_tissue,
-                                     .source = input->source};
+                                     .source = input->source,
+                                     .may_coincide = input->may_coincide};
     return parts_append(section, input->part_name[k], input->source, &table, input->pitch_um, rows->row[0], rows->row);
 }
 

@@ -49,6 +49,7 @@ static status read_hdf5_head(struct input *input, const struct read_options *opt
 
 status input_read_head(struct input *input, const struct read_options *options)
 {
+    input->may_coincide = options->all_tissue;
     traffic_io_begin(); /* what rank 0 does alone is nearly all reading */
     status s = csv_recognised(input->source) ? csv_read_head(input, options) : read_hdf5_head(input, options);
     if (s == MONGE_OK && input->n_spots == 0)
@@ -174,8 +175,7 @@ static status count_sites(const struct input *input, enum holes holes, int64_t *
     *n_sites = input->n_spots;
     if (!input->x && !input->array_row)
         return MONGE_OK;
-    const struct spot_table table = {input->n_spots, input->array_row, input->array_col, input->x,
-                                     input->y,       input->in_tissue, input->source};
+    const struct spot_table table = input_spots(input);
     if (input->n_parts > 1)
         return MONGE_OK; /* only places with a spot are sites */
     struct slide slide = {0};

@@ -77,7 +77,7 @@ static status check_distinct(const struct input *input)
 {
     int64_t pair[2];
     status s = slide_same_place(input->n_spots, input->x, input->y, pair);
-    if (s == MONGE_OK && pair[0] >= 0)
+    if (s == MONGE_OK && pair[0] >= 0 && !input->may_coincide)
         s = error_set(MONGE_BAD_DATA, "%s: the spots '%s' and '%s' have the same position (%g, %g); every spot needs its own place",
                       input->source, input->spot_name[pair[0]], input->spot_name[pair[1]], input->x[pair[0]], input->y[pair[0]]);
     return s;
@@ -241,8 +241,7 @@ static status place_spots(struct stack *stack)
     int64_t first_spot = 0;
     for (int k = 0; k < stack->n_parts && s == MONGE_OK; k++) {
         const struct input *input = &stack->inputs[k];
-        const struct spot_table table = {input->n_spots, input->array_row, input->array_col, input->x,
-                                         input->y,       input->in_tissue, input->source};
+        const struct spot_table table = input_spots(input);
         s = parts_append(section, stack->part_name[k], input->source, &table, input->pitch_um, first_spot, NULL);
         first_spot += input->n_spots;
     }

@@ -475,11 +475,12 @@ status slide_same_place(int64_t n, const double *x, const double *y, int64_t pai
     return MONGE_OK;
 }
 
-static status check_distinct(const struct spot_table *spots)
+static status check_distinct(const struct spot_table *spots, bool *distinct)
 {
     int64_t pair[2];
     status s = slide_same_place(spots->n_spots, spots->x, spots->y, pair);
-    if (s == MONGE_OK && pair[0] >= 0)
+    *distinct = s == MONGE_OK && pair[0] < 0;
+    if (s == MONGE_OK && !*distinct && !spots->may_coincide)
         s = error_set(MONGE_BAD_DATA,
                       "%s: rows %" PRId64 " and %" PRId64 " have the same position (%g, %g); every spot needs its own place", spots->source,
                       pair[0], pair[1], spots->x[pair[1]], spots->y[pair[1]]);
@@ -488,9 +489,13 @@ static status check_distinct(const struct spot_table *spots)
 
 static status from_measured_positions(struct slide *slide, const struct spot_table *spots, enum holes holes)
 {
-    status s = check_distinct(spots);
-    struct lattice_fit fit = {0};
-    if (s == MONGE_OK)
+    bool distinct;
+    struct lattice_fit fit = {.lattice = LATTICE_NONE};
+    status s = check_distinct(spots, &distinct);
+    if (s == MONGE_OK && !distinct)
+        s = slide_spacing(spots->n_spots, spots->x, spots->y, &fit.pitch);
+    fit.pitch = fit.pitch > 0.0 ? fit.pitch : 1.0; /* most coincide */
+    if (s == MONGE_OK && distinct)
         s = lattice_from_positions(&fit, spots->n_spots, spots->x, spots->y);
     if (s == MONGE_OK)
         s = fit.lattice == LATTICE_NONE ? slide_from_positions(slide, spots, fit.pitch)

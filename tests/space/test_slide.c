@@ -1,5 +1,6 @@
 /* Slides: lattices recognised from array coordinates and from positions, every site found again, offsets and neighbours against
  * brute force, holes, refusals, and a million spots. */
+#include "monge/cell_list.h"
 #include "monge/slide.h"
 
 #include <inttypes.h>
@@ -317,6 +318,14 @@ static void bad_positions(void **state)
     s.x[20] = s.x[4];
     s.y[20] = s.y[4];
     refused(&s.table, "rows 4 and 20");
+    struct slide slide;
+    s.table.may_coincide = true;
+    assert_int_equal(slide_new(&slide, &s.table, HOLES_FILL), MONGE_OK);
+    assert_int_equal(slide.lattice, LATTICE_NONE);
+    assert_int_equal(slide.n_sites, s.table.n_spots);
+    assert_true(cell_list_nearest(slide.cells, 0) >= 0.0 && cell_list_nearest(slide.cells, 0) < 2.0); /* pitches */
+    slide_free(&slide);
+    s.table.may_coincide = false;
     s.table.x = NULL;
     refused(&s.table, "neither");
     s.table.n_spots = 0;
