@@ -332,7 +332,7 @@ static void beads_made_in_memory(void **state)
         y[i] = (double)(mix((uint64_t)i + 100001) % 100000) / 100.0;
         tissue[i] = x[i] < 600.0;
     }
-    struct spot_table table = {N, NULL, NULL, x, y, tissue, "beads"};
+    struct spot_table table = {N, NULL, NULL, x, y, tissue, "beads", false};
     struct section made = {.comm = MPI_COMM_WORLD, .n_spots = N, .n_genes = 1}, back;
     assert_int_equal(slide_new(&made.slide, &table, HOLES_FILL), MONGE_OK);
     assert_int_equal(partition_new(&made.sites, MPI_COMM_WORLD, made.slide.n_blocks, made.slide.block_start), MONGE_OK);

@@ -59,7 +59,7 @@ static struct sample sample_new(bool hexagonal, int first_parity, double angle, 
         s.in_tissue[used] = hypot(r - 18, c - 22) < 14;
         used++;
     }
-    s.table = (struct spot_table){used, s.row, s.col, s.x, s.y, s.in_tissue, "test.h5ad"};
+    s.table = (struct spot_table){used, s.row, s.col, s.x, s.y, s.in_tissue, "test.h5ad", false};
     return s;
 }
 
@@ -172,7 +172,7 @@ static void ragged_right_edge(void **state)
     (void)state;
     const int32_t row[] = {0, 0, 0, 1, 1, 2, 2, 2}, col[] = {0, 2, 4, 1, 3, 0, 2, 4};
     const uint8_t in_tissue[] = {0, 1, 1, 1, 1, 1, 1, 0};
-    struct spot_table table = {8, row, col, NULL, NULL, in_tissue, "test"};
+    struct spot_table table = {8, row, col, NULL, NULL, in_tissue, "test", false};
     struct slide slide;
     assert_int_equal(slide_new(&slide, &table, HOLES_FILL), MONGE_OK);
     assert_int_equal(slide.n_cols, 3);
@@ -244,7 +244,7 @@ static void beads(void **state)
         y[i] = 1000.0 * noise(2 * i + 1);
         in_tissue[i] = x[i] > 0.0;
     }
-    struct spot_table table = {N, NULL, NULL, x, y, in_tissue, "beads.csv"};
+    struct spot_table table = {N, NULL, NULL, x, y, in_tissue, "beads.csv", false};
     struct slide slide;
     assert_int_equal(slide_new(&slide, &table, HOLES_FILL), MONGE_OK);
     assert_int_equal(slide.lattice, LATTICE_NONE);
@@ -338,7 +338,7 @@ static void few_spots(void **state)
     (void)state;
     const double x[] = {5.0, 6.0, 9.0}, y[] = {1.0, 1.0, 1.0};
     for (int64_t n = 1; n <= 3; n++) {
-        struct spot_table table = {n, NULL, NULL, x, y, NULL, "few"};
+        struct spot_table table = {n, NULL, NULL, x, y, NULL, "few", false};
         struct slide slide;
         assert_int_equal(slide_new(&slide, &table, HOLES_FILL), MONGE_OK);
         assert_int_equal(slide.lattice, LATTICE_NONE);
@@ -346,7 +346,7 @@ static void few_spots(void **state)
         slide_free(&slide);
     }
     const int32_t row = 4, col = 6;
-    struct spot_table one = {1, &row, &col, NULL, NULL, NULL, "one"};
+    struct spot_table one = {1, &row, &col, NULL, NULL, NULL, "one", false};
     struct slide slide;
     assert_int_equal(slide_new(&slide, &one, HOLES_FILL), MONGE_OK);
     assert_int_equal(slide.n_sites, 1);
@@ -378,7 +378,7 @@ static void a_million_spots(void **state)
         x[i] = 2.0 * (double)(i % SIDE) + 0.1 * noise((int64_t)(2 * i));
         y[i] = 2.0 * (double)(i / SIDE) + 0.1 * noise((int64_t)(2 * i + 1));
     }
-    struct spot_table table = {(int64_t)n, NULL, NULL, x, y, NULL, "bins"};
+    struct spot_table table = {(int64_t)n, NULL, NULL, x, y, NULL, "bins", false};
     struct slide slide;
     double start = MPI_Wtime();
     assert_int_equal(slide_new(&slide, &table, HOLES_FILL), MONGE_OK);
