@@ -2,8 +2,8 @@
  *
  *     spots -> variable genes, log-normalised -> neighbour graph -> graph autoencoder -> embedding -> mixture of Gaussians -> domains
  *
- * Full graph, no sampling, the same bits on any number of ranks. Models: STAGATE (default), GATv2 with prototypes, features of neighbourhoods
- * without training. Every run is scored beside methods that do not train. docs/domains.md. */
+ * Full graph, no sampling, the same bits on any number of ranks. Models: features of neighbourhoods without training (default), STAGATE,
+ * GATv2 with prototypes. Every run is scored beside methods that do not train. docs/domains.md. */
 #include "monge/domains.h"
 
 #include <math.h>
@@ -29,8 +29,8 @@ static const char *const compats[] = {"none", "diffbio", NULL};
 
 static const struct option options[] = {
     OPTION(
-        "model", OPTION_CHOICE, model, "stagate", 0, 0, models, NULL,
-        "stagate: graph attention autoencoder; gatv2-proto: two GATv2 layers and prototypes; nbrmean: means over neighbours, no training"),
+        "model", OPTION_CHOICE, model, "nbrmean", 0, 0, models, NULL,
+        "nbrmean: means over neighbours, no training; stagate: graph attention autoencoder; gatv2-proto: two GATv2 layers and prototypes"),
     OPTION("n-domains", OPTION_INTEGER, n_domains, NULL, 1, 254, NULL, NULL,
            "how many domains; unset (auto): as many as reference labels, or else the most stable number between --k-least and --k-most"),
     OPTION("recipe", OPTION_CHOICE, recipe, "pytorch", 0, 0, recipes, NULL,
@@ -143,6 +143,15 @@ static status check_options(const struct section *section, const struct domains_
     return graph_options_check(&o->graph, section->n_parts);
 }
 
+/* Options of networks beside a model that has none were meant for another one. */
+static void warn_unused(const struct domains_options *o)
+{
+    if (o->model == DOMAINS_NBRMEAN &&
+        (o->epochs != INT64_MIN || o->hidden != INT64_MIN || o->recipe != DOMAINS_PYTORCH || o->trainings != 1 ||
+         !isnan(o->learning_rate) || !isnan(o->weight_decay) || !isnan(o->alpha) || o->weights || o->save_weights))
+        log_warn("domains: options of a training are given, and nbrmean has none; did you mean --model stagate?");
+}
+
 /* ---- estimates ---- */
 
 /* Rates as measured (docs/nn.md); a node has about 7 neighbours, and variable genes have their share of the entries. */
@@ -195,6 +204,7 @@ static status domains_run(struct section *section, const void *values)
     const struct section_size size = section_size(section);
     const struct step_cost cost = domains_cost(&size, n_ranks, values);
     log_info("domains: about %.0f MB on each rank, %.0f s", cost.bytes / 1e6, cost.seconds);
+    warn_unused(values);
     phase_begin("expression");
     fault = spatial_graph_nodes(&d.nodes, section, &d.options->graph);
     if (!fault)

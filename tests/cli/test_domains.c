@@ -11,7 +11,7 @@
 #include "support/same_objects.h"
 #include "support/suite.h"
 
-#define SMALL "--hidden 16 --latent 8 --seeds 2 --starts 2 "
+#define SMALL "--model stagate --hidden 16 --latent 8 --seeds 2 --starts 2 "
 
 static bool elsewhere(void)
 {
@@ -107,7 +107,8 @@ static void stacks_and_jobs(void **state)
                "'<h4>b' $T/ab.html");
     child_must("printf 'input: %s/b.h5ad\\noutput: %s/job.h5ad\\nsteps:\\n- correct: {rank: 4, steps: 20}\\n- domains: {counts: corrected, "
                "n_domains: 3, "
-               "hidden: 16, latent: 8, epochs: 10, seeds: 2}\\n- report\\n' $T $T > $T/job.yaml && $M run $T/job.yaml -q && test -e "
+               "model: stagate, hidden: 16, latent: 8, epochs: 10, seeds: 2}\\n- report\\n' $T $T > $T/job.yaml && $M run $T/job.yaml -q "
+               "&& test -e "
                "$T/job.report.html && grep -q 'Spatial graph' $T/job.report.domains.html");
 }
 
@@ -135,10 +136,10 @@ static void bad_input(void **state)
     REFUSED(ONE "--n-domains 0", 64, "--n-domains");
     REFUSED(ONE "--reference-labels nothing", 64, "obs/nothing");
     REFUSED(ONE "--genes nothing", 64, "no gene 'nothing'");
-    REFUSED(ONE "--radius 1e-9", 65, "no edges", "--radius");
+    REFUSED(ONE "--model stagate --radius 1e-9", 65, "no edges", "--radius");
     REFUSED(ONE "--k-least 9 --k-most 3", 64, "--k-most");
     REFUSED(ONE "--model gatv2-proto --heads 3", 64, "--heads");
-    REFUSED(ONE "--weights $T/b.h5ad --n-domains 3", 65, "b.h5ad");
+    REFUSED(ONE "--model stagate --weights $T/b.h5ad --n-domains 3", 65, "b.h5ad");
     REFUSED("domains --compat diffbio $T/b.h5ad", 65, "input/counts");
 #undef ONE
 }

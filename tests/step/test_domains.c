@@ -27,7 +27,7 @@ static struct domains_options options_of(const char *const *names)
             fail_msg("%s", error_message());
     return o;
 }
-#define OPTIONS(...) options_of((const char *const[]){__VA_ARGS__, NULL})
+#define OPTIONS(...) options_of((const char *const[]){"model", "stagate", __VA_ARGS__, NULL})
 
 static void run(struct section *section, struct domains_options o)
 {

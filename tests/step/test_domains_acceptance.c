@@ -51,8 +51,8 @@ static void starmap(void **state)
 {
     (void)state;
     struct section section;
-    if (!is_long() ||
-        !RUN(&section, "data/starmap_visp_1020/starmap_visp_1020.h5ad", "recipe", "tf", "trainings", "5", "reference-labels", "layer"))
+    if (!is_long() || !RUN(&section, "data/starmap_visp_1020/starmap_visp_1020.h5ad", "model", "stagate", "recipe", "tf", "trainings", "5",
+                           "reference-labels", "layer"))
         return;
     const struct result *ari = section_result(&section, "uns/monge/domains/trainings/ari");
     assert_non_null(ari);
