@@ -82,7 +82,7 @@ static void fit_sorted(int n, int window, const double *x, const double *y, doub
         }
         while (first + window < n && x[first + window] - x[i] < x[i] - x[first])
             first++;
-        double sum[SUMS], h = fmax(x[i] - x[first], x[first + window - 1] - x[i]);
+        double sum[SUMS] = {0.0}, h = fmax(x[i] - x[first], x[first + window - 1] - x[i]);
         if (h > 0.0)
             window_sums(window, x + first, y + first, x[i], h, sum);
         fit[i] = h > 0.0 && sum[0] > 0.0 ? quadratic_at_zero(sum) : mean_of(window, y + first);
