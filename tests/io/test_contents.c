@@ -18,7 +18,8 @@ static void put(hid_t group, const char *name, hid_t type, int n_dims, const hsi
 
 static void make_file(const char *path)
 {
-    static const char *const groups[] = {"layers", "layers/corrected", "layers/truth", "obs", "obsm", "uns", "uns/monge", "uns/monge/correct"};
+    static const char *const groups[] = {"layers", "layers/corrected", "layers/truth",     "obs", "obsm",
+                                         "uns",    "uns/monge",        "uns/monge/correct"};
     hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
     assert_true(file >= 0);
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
