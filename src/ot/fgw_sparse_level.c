@@ -324,8 +324,10 @@ static status first_potentials(struct sparse_level *level)
     const struct kernel_lines *lines = &level->pattern.by_rows;
     double *variance = malloc(((size_t)lines->n + 1) * sizeof *variance), total = 0.0;
     status s = agree(level->rows.comm, variance ? MONGE_OK : error_memory("a sparse plan", 8.0 * (double)lines->n));
-    if (s != MONGE_OK)
+    if (s != MONGE_OK) {
+        free(variance);
         return s;
+    }
     sparse_level_gradient(level);
     for (int64_t i = 0; i < lines->n; i++) {
         double mass = 0.0, mean = 0.0, square = 0.0;
