@@ -116,9 +116,9 @@ static void hard_grid_is_found(void **state)
     for (int c = 0; c < 2; c++) {
         double bound = c ? 0.25 : 0.45;
         qsort(ari[c], SEEDS, sizeof **ari, compare);
-        figure(c ? "hard grid: ARI, k-means, least" : "hard grid: ARI, tied mixture, least", ari[c][0], ">", 0.0);
         figure(c ? "hard grid: ARI, k-means, median" : "hard grid: ARI, tied mixture, median", ari[c][SEEDS / 2], ">=", bound);
-        assert_true(ari[c][SEEDS / 2] >= bound);
+        figure("  least of five seeds", ari[c][0], ">=", bound);
+        assert_true(ari[c][0] >= bound);
     }
     figure("hard grid: least loss", low, ">=", 3.77);
     figure("hard grid: largest loss", high, "<=", 3.84);
