@@ -17,6 +17,8 @@ void text_add(struct text *text, const char *format, ...) __attribute__((format(
 
 /* The string (malloc'd, now the caller's; "" if nothing was added), text becomes {0}. NULL with error_memory if memory ran out. */
 char *text_take(struct text *text);
+/* Writes it to standard output; text becomes {0}. Only memory can fail. */
+status text_print(struct text *text);
 void text_free(struct text *text);
 
 /* A copy (malloc'd; the caller's), or NULL with error_memory. */

@@ -1,8 +1,5 @@
 /* `monge align A B [C ...] -o STACK.h5ad` is a step like any other; `monge align --compat diffbio EXAMPLE.h5` (or two small .h5ad) prints
  * the twelve published figures of that operator and what its formula gives once its two defects are mended. */
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "monge/agree.h"
 #include "monge/align.h"
 #include "monge/diffbio.h"
@@ -18,12 +15,8 @@ static status print_table(const char *first_path, const char *second_path)
         fault = real_slice_read(&second, second_path);
     if (!fault)
         fault = diffbio_table(&first, &second, &table);
-    char *text = fault ? NULL : text_take(&table);
-    if (!fault && !text)
-        fault = error_code();
     if (!fault)
-        fputs(text, stdout);
-    free(text);
+        fault = text_print(&table);
     text_free(&table);
     real_slice_free(&first);
     real_slice_free(&second);

@@ -1,8 +1,5 @@
 /* `monge domains IN [MORE ...] -o OUT.h5ad` is a step like any other; `monge domains --compat diffbio WEIGHTS.h5` prints the published table of
  * that operator beside what its weights give here. */
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "monge/agree.h"
 #include "monge/domains.h"
 #include "monge/run_options.h"
@@ -12,12 +9,8 @@ static status print_table(const char *path)
 {
     struct text table = {0};
     status fault = domains_compat_table(path, &table);
-    char *text = fault ? NULL : text_take(&table);
-    if (!fault && !text)
-        fault = error_code();
     if (!fault)
-        fputs(text, stdout);
-    free(text);
+        fault = text_print(&table);
     text_free(&table);
     return fault;
 }

@@ -118,13 +118,10 @@ static status print_section(const struct section *section, const char *path, con
     add_slide(&text, section);
     add_counts(&text, section, summary);
     status done = contents_add(&text, path);
-    char *chars = done == MONGE_OK ? text_take(&text) : NULL;
+    if (done == MONGE_OK)
+        done = text_print(&text);
     text_free(&text);
-    if (!chars)
-        return error_code();
-    fputs(chars, stdout);
-    free(chars);
-    return MONGE_OK;
+    return done;
 }
 
 static status show(const struct section *section, const char *path)

@@ -1,9 +1,6 @@
 /* `monge score IN --labels COLUMN`: how good labels of spots are. */
 #include "monge/score.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "monge/agree.h"
 #include "monge/section_io.h"
 #include "monge/verb.h"
@@ -15,14 +12,9 @@ static status print_scores(const struct section *section, const struct score_opt
     int rank;
     MPI_Comm_rank(section->comm, &rank);
     status done = score_section(section, options, &text);
-    char *chars = done == MONGE_OK ? text_take(&text) : NULL;
+    if (done == MONGE_OK)
+        done = agree(section->comm, rank == 0 ? text_print(&text) : MONGE_OK);
     text_free(&text);
-    if (done != MONGE_OK)
-        return done;
-    done = agree(section->comm, chars ? MONGE_OK : error_code());
-    if (done == MONGE_OK && rank == 0)
-        fputs(chars, stdout);
-    free(chars);
     return done;
 }
 

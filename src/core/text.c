@@ -61,6 +61,16 @@ char *text_take(struct text *text)
     return chars;
 }
 
+status text_print(struct text *text)
+{
+    char *chars = text_take(text);
+    if (!chars)
+        return error_code();
+    fputs(chars, stdout);
+    free(chars);
+    return MONGE_OK;
+}
+
 void text_free(struct text *text)
 {
     free(text->chars);

@@ -218,8 +218,8 @@ status section_labels_ignore(struct section_labels *labels, const struct section
             struct text list = {0};
             for (int c = 0; c < labels->n; c++)
                 text_add(&list, "%s%s", c ? ", " : "", labels->name[c]);
-            error_set(MONGE_USAGE, "--ignore: no spot of %s has the label '%s' in obs/%s; labels there are: %.900s",
-                      section->source ? section->source : "the section", names->values[k], column, list.chars ? list.chars : "none");
+            error_set(MONGE_USAGE, "%s: obs/%s has no label '%s' that could be ignored; there are: %.900s",
+                      section->source ? section->source : "the section", column, names->values[k], list.chars ? list.chars : "none");
             text_free(&list);
             return error_code();
         }
