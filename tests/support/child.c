@@ -7,38 +7,42 @@
 
 #include "support/suite.h"
 
+static char *whole_file(int fd)
+{
+    off_t length = lseek(fd, 0, SEEK_END);
+    char *text = malloc((size_t)length + 1);
+    assert_true(length >= 0 && text && pread(fd, text, (size_t)length, 0) == length);
+    text[length] = '\0';
+    return text;
+}
+
+/* The output goes to a file: a pipe would stay open as long as anything that the command left running. */
 char *child_output(const char *command, int *exit_code)
 {
-    char self[512] = "", script[8192];
+    char self[512] = "", script[8192], said[512];
     if (readlink("/proc/self/exe", self, sizeof self - 1) < 0)
         fail_msg("cannot find the test program");
     const char *build = getenv("BUILD") ? getenv("BUILD") : "build", *home = getenv("HOME") ? getenv("HOME") : "/";
+    const char *folder = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
     const char *sanitizers = "${ASAN_OPTIONS+ASAN_OPTIONS=\"$ASAN_OPTIONS\"} ${UBSAN_OPTIONS+UBSAN_OPTIONS=\"$UBSAN_OPTIONS\"} "
                              "${LSAN_OPTIONS+LSAN_OPTIONS=\"$LSAN_OPTIONS\"}";
+    snprintf(said, sizeof said, "%s/monge-test-output-XXXXXX", folder);
+    int output = mkstemp(said);
+    assert_true(output >= 0);
     int length = snprintf(script, sizeof script,
-                          "env -i %s PATH='%s' HOME='%s' TMPDIR='%s' OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
-                          "OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_hwloc_base_binding_policy=none "
-                          "MONGE='%s/monge' SELF='%s' sh 2>&1 <<'END_OF_SCRIPT'\n%s\nEND_OF_SCRIPT\n",
-                          sanitizers, getenv("PATH"), home, getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp", build, self, command);
+                          "exec >'%s' 2>&1; env -i %s PATH='%s' HOME='%s' TMPDIR='%s' OMPI_ALLOW_RUN_AS_ROOT=1 "
+                          "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1 "
+                          "OMPI_MCA_hwloc_base_binding_policy=none MONGE='%s/monge' SELF='%s' timeout -k 10 %d sh <<'END_OF_SCRIPT'\n"
+                          "%s\nEND_OF_SCRIPT\ncode=$?; [ $code != 124 ] || echo 'stopped after %d s'; exit $code\n",
+                          said, sanitizers, getenv("PATH"), home, folder, build, self, CHILD_SECONDS, command, CHILD_SECONDS);
     assert_true(length < (int)sizeof script);
     fflush(stdout);
-    FILE *pipe = popen(script, "r");
-    assert_non_null(pipe);
-    size_t used = 0, capacity = 1 << 16;
-    char *output = malloc(capacity);
-    assert_non_null(output);
-    for (size_t n; (n = fread(output + used, 1, capacity - used - 1, pipe)) > 0;) {
-        used += n;
-        if (used + 1 < capacity)
-            continue;
-        char *longer = realloc(output, capacity *= 2);
-        assert_non_null(longer);
-        output = longer;
-    }
-    output[used] = '\0';
-    int ended = pclose(pipe);
+    int ended = system(script);
     *exit_code = WIFEXITED(ended) ? WEXITSTATUS(ended) : 128 + WTERMSIG(ended);
-    return output;
+    char *text = whole_file(output);
+    close(output);
+    unlink(said);
+    return text;
 }
 
 char *child_shell(const char *command, int *exit_code)

@@ -2,9 +2,11 @@
 #ifndef TESTS_CHILD_H
 #define TESTS_CHILD_H
 
+#define CHILD_SECONDS 600 /* a command that takes longer hangs */
+
 /* Runs a shell command with an environment that knows nothing of the MPI job the test itself belongs to (mpirun may be used, as
  * root too). Returns stdout and stderr together (malloc'd) and the exit code. $MONGE stands for the program, $SELF for the
- * calling test program. */
+ * calling test program. A command that hangs is stopped; its exit code is 124 then. */
 char *child_output(const char *command, int *exit_code);
 
 /* The same where $T is the program's scratch folder and $M the absolute path of monge. */
