@@ -34,7 +34,7 @@ struct align_options {
     int64_t center; /* section whose spots the centre has */
     int64_t center_rank, center_rounds;
     char *labels, *truth; /* obs columns */
-    int compat;           /* another program's operator instead, for comparison (cli/verb_align.c) */
+    int compat;           /* another program's operator instead, for comparison */
     int64_t seed;
 };
 

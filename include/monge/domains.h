@@ -49,15 +49,16 @@ struct domains_options {
     /* what it is worth */
     char *reference_labels;
     struct option_texts ignore;
-    int compat; /* another program's operator instead, for comparison (cli/verb_domains.c) */
+    int compat; /* another program's operator instead, for comparison */
     int64_t seed;
 };
 
 extern const struct option_table domains_options;
 
-/* Local to one rank. Adds to table what DiffBio's operator gives on its grid for five values of alpha with the weights of the file (an HDF5 file
+/* The table of the step (step.h). Adds to table what DiffBio's operator gives on its grid for five values of alpha with the weights of the file (an HDF5 file
  * as tests/golden/domains_gatv2_grid.h5), beside the published figures. MONGE_BAD_DATA: values are missing. */
-status domains_compat_table(const char *path, struct text *table);
+bool domains_wants_compat(const void *options);
+status domains_compat_table(const char *const *paths, struct text *table);
 
 /* Collective over section->comm. The derivative of the loss at the end of the training (--epochs 0: of the first parameters) by every count,
  * through normalisation and logarithm; the choice of genes and the graph are held fixed, as are pre-clusters. gradient: own sites x

@@ -4,8 +4,6 @@
 #ifndef MONGE_NORMALISE_H
 #define MONGE_NORMALISE_H
 
-#include <mpi.h>
-
 #include "monge/section.h"
 
 enum { NORMALISE_TARGET = 10000 }; /* the usual target */
@@ -13,15 +11,9 @@ enum { NORMALISE_TARGET = 10000 }; /* the usual target */
 /* total [n_rows]: sum of each row. No communication. */
 void normalise_totals(const struct sparse_rows *counts, double *total);
 
-/* Collective over comm. The median of all totals above zero (scanpy's target when none is given); 0 if there is none. total [n_own]. */
-double normalise_median_total(MPI_Comm comm, int64_t n_own, const double *total);
-
 /* rows (to be freed with sparse_rows_free): the columns gene[0 .. n_selected), ascending, as columns 0 .. n_selected - 1; gene NULL: the first
  * n_selected columns. total [n_rows]; target may be any positive number. No communication; only memory can fail. */
 status normalise_log(const struct sparse_rows *counts, const double *total, double target, int n_selected, const int32_t *gene,
                      struct sparse_rows *rows);
-
-/* The same of all columns, in place. */
-void normalise_log_in_place(struct sparse_rows *counts, const double *total, double target);
 
 #endif

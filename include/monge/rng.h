@@ -25,7 +25,7 @@ enum rng_stream {
     RNG_ALIGN_PAIRS,
     RNG_NN_WEIGHT,
     RNG_KMEANS_ROW,
-    RNG_LANCZOS
+    RNG_EIGENVECTOR
 };
 
 /* The four words of the block (seed, stream, a, b): key = seed (2 words); counter = (low a, low b, high a << 16 ^ high b, stream). */

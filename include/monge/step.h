@@ -5,6 +5,7 @@
 
 #include "monge/options.h"
 #include "monge/section.h"
+#include "monge/text.h"
 
 /* What a step takes on the fullest of its ranks: memory besides that of the section itself, and time. Rough: a factor of two either way. */
 struct step_cost {
@@ -22,6 +23,10 @@ struct step {
     status (*plan)(const struct section *section, const void *options);
     /* NULL: next to nothing, or an estimate before anything is read: for --dry-run, `monge submit`, the order of an atlas. Local. */
     struct step_cost (*cost)(const struct section_size *size, int n_ranks, const void *options);
+    /* NULL, or whether the options ask for a table in place of the work, on the command line only (`--compat`), and what writes it from the
+     * files named, the last followed by NULL. Local. */
+    bool (*wants_table)(const void *options);
+    status (*table)(const char *const *paths, struct text *table);
 };
 
 extern const struct step step_correct, step_align, step_graph, step_domains;

@@ -48,11 +48,12 @@ const struct verb *verb_find(const struct program *program, const char *name);
  * -o, -q are --output, --quiet. On error nothing is left to free. */
 status verb_parse(const struct command *command, void *values, void *shared_values, int n_least, int n_most, const char **positional);
 
+/* MONGE_USAGE, with the usage of the verb. */
+status verb_argument_missing(const struct option_table *table);
+
 /* The functions of the verbs (one file each). */
-status verb_step(const struct command *command);     /* any verb with step or create: IN -o OUT, or -o OUT */
+status verb_step(const struct command *command);     /* any verb with step or create: IN -o OUT, or -o OUT; or the table of a step */
 status verb_conclude(const struct command *command); /* any verb with conclude: IN */
-status verb_align(const struct command *command);    /* verb_step, or the table of --compat */
-status verb_domains(const struct command *command);  /* likewise */
 status verb_graph(const struct command *command);    /* verb_step, or a description without output */
 status verb_run(const struct command *command);
 status verb_info(const struct command *command);

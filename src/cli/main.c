@@ -11,6 +11,7 @@
 #include "monge/blas_kernels.h"
 #include "monge/guard.h"
 #include "monge/log.h"
+#include "monge/mpi_start.h"
 #include "monge/pipeline.h"
 #include "monge/report.h"
 #include "monge/scaling.h"
@@ -27,8 +28,8 @@ static const struct verb verbs[] = {
      .create = simulate_section,
      .created_size = simulate_size},
     {.shared = &options_with_step, .run = verb_step, .step = &step_correct},
-    {.shared = &options_with_step, .run = verb_align, .step = &step_align},
-    {.shared = &options_with_step, .run = verb_domains, .step = &step_domains},
+    {.shared = &options_with_step, .run = verb_step, .step = &step_align},
+    {.shared = &options_with_step, .run = verb_step, .step = &step_domains},
     {.shared = &options_with_step, .run = verb_graph, .step = &step_graph},
     {.options = &report_options, .run = verb_conclude, .conclude = report_write},
     {.options = &score_options, .run = verb_score},
@@ -84,7 +85,7 @@ static status run_verb(MPI_Comm comm, int argc, char **argv)
 int main(int argc, char **argv)
 {
     blas_use_fast_kernels(argv);
-    MPI_Init(&argc, &argv);
+    mpi_start(&argc, &argv);
     if (!getenv("OPENBLAS_NUM_THREADS")) /* ranks are the parallelism */
         openblas_set_num_threads(1);
     int rank;

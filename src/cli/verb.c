@@ -40,12 +40,17 @@ static void expand_short_options(int argc, char **argv)
     }
 }
 
+status verb_argument_missing(const struct option_table *table)
+{
+    return error_set(MONGE_USAGE, "an argument is missing; usage: monge %s %s", table->verb, table->usage);
+}
+
 static status count_arguments(const struct option_table *table, int n, int n_least, int n_most, const char *const *all)
 {
     if (n > n_most)
         return error_set(MONGE_USAGE, "'%s' is one argument too many; usage: monge %s %s", all[n_most], table->verb, table->usage);
     if (n < n_least)
-        return error_set(MONGE_USAGE, "an argument is missing; usage: monge %s %s", table->verb, table->usage);
+        return verb_argument_missing(table);
     return MONGE_OK;
 }
 

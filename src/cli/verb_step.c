@@ -2,6 +2,7 @@
  * (a stack), `monge VERB -o OUT.h5ad`, `monge VERB IN`. */
 #include <stdlib.h>
 
+#include "monge/agree.h"
 #include "monge/log.h"
 #include "monge/pipeline.h"
 
@@ -17,6 +18,26 @@ static status run_one(const struct command *command, const struct run_options *r
     return pipeline_run(command->comm, run, inputs, run->output, &step, 1);
 }
 
+static status print_table(const struct command *command, const char *const *paths)
+{
+    struct text table = {0};
+    int rank;
+    MPI_Comm_rank(command->comm, &rank);
+    status fault = MONGE_OK;
+    if (rank == 0) {
+        fault = command->verb->step->table(paths, &table);
+        fault = fault ? fault : text_print(&table);
+    }
+    text_free(&table);
+    return agree(command->comm, fault);
+}
+
+/* A table takes one file where the step needs several. */
+static bool wants_table(const struct step *step, const void *values)
+{
+    return step && step->wants_table && step->wants_table(values);
+}
+
 status verb_step(const struct command *command)
 {
     const struct option_table *table = verb_options(command->verb);
@@ -29,11 +50,16 @@ status verb_step(const struct command *command)
     const char **paths = calloc((size_t)most + 1, sizeof *paths);
     void *values = calloc(1, table->size);
     status done = paths && values ? MONGE_OK : error_memory("options", (double)table->size);
-    if (done == MONGE_OK && (done = verb_parse(command, values, &run, least, most, paths)) == MONGE_OK) {
+    if (done == MONGE_OK && (done = verb_parse(command, values, &run, step && step->table ? 1 : least, most, paths)) == MONGE_OK) {
         struct option_texts inputs = {.values = (char **)paths};
         while (inputs.n < most && paths[inputs.n])
             inputs.n++;
-        done = run_one(command, &run, &inputs, values);
+        if (wants_table(step, values))
+            done = print_table(command, paths);
+        else if (inputs.n < least)
+            done = verb_argument_missing(table);
+        else
+            done = run_one(command, &run, &inputs, values);
         options_free(table, values);
         options_free(command->verb->shared, &run);
     }

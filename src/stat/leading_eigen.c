@@ -85,7 +85,7 @@ static status arpack_new(struct arpack *arpack, int n, int k)
                               .info = 1}; /* starts from resid */
     if (!arpack->resid || !arpack->basis || !arpack->workd || !arpack->workl || !arpack->select)
         return error_memory("eigenvectors", 8.0 * (double)length * (double)width);
-    struct rng rng = rng_start(0, RNG_LANCZOS, 0);
+    struct rng rng = rng_start(0, RNG_EIGENVECTOR, 0);
     for (size_t i = 0; i < length; i++)
         arpack->resid[i] = rng_uniform(&rng) - .5;
     return MONGE_OK;

@@ -14,62 +14,9 @@ void normalise_totals(const struct sparse_rows *counts, double *total)
     }
 }
 
-/* ---- the median, by bisection: positive doubles are ordered like their bits ---- */
-
-static double of_bits(int64_t bits)
-{
-    double value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-/* How many totals on all ranks lie in (0, limit]. */
-static int64_t count_up_to(MPI_Comm comm, int64_t n_own, const double *total, double limit)
-{
-    int64_t n = 0;
-    for (int64_t i = 0; i < n_own; i++)
-        n += total[i] > 0.0 && total[i] <= limit;
-    MPI_Allreduce(MPI_IN_PLACE, &n, 1, MPI_INT64_T, MPI_SUM, comm);
-    return n;
-}
-
-/* The positive total of rank `order` (0: the smallest). */
-static double order_statistic(MPI_Comm comm, int64_t n_own, const double *total, int64_t order)
-{
-    int64_t low = 0, high;
-    double infinite = INFINITY;
-    memcpy(&high, &infinite, sizeof high);
-    while (high - low > 1) { /* at most `order` totals are <= low; more are <= high */
-        int64_t middle = low + (high - low) / 2;
-        if (count_up_to(comm, n_own, total, of_bits(middle)) > order)
-            high = middle;
-        else
-            low = middle;
-    }
-    return of_bits(high);
-}
-
-double normalise_median_total(MPI_Comm comm, int64_t n_own, const double *total)
-{
-    int64_t n = count_up_to(comm, n_own, total, INFINITY);
-    if (n == 0)
-        return 0.0;
-    double upper = order_statistic(comm, n_own, total, n / 2);
-    return n % 2 ? upper : .5 * (order_statistic(comm, n_own, total, n / 2 - 1) + upper);
-}
-
-/* ---- values ---- */
-
 static float log_value(float count, double total, double target)
 {
     return (float)log1p(target / total * (double)count);
-}
-
-void normalise_log_in_place(struct sparse_rows *counts, const double *total, double target)
-{
-    for (int64_t i = 0; i < counts->n_rows; i++)
-        for (int64_t k = counts->start[i]; k < counts->start[i + 1]; k++)
-            counts->value[k] = total[i] > 0.0 ? log_value(counts->value[k], total[i], target) : 0.0f;
 }
 
 /* Place of each column among the selected ones, -1: not selected; of columns up to the last selected. */

@@ -176,7 +176,7 @@ static status align_plan(const struct section *section, const void *values)
 static status align_run(struct section *section, const void *values)
 {
     struct alignment al = {.section = section, .options = values};
-    if (al.options->compat != ALIGN_COMPAT_NONE)
+    if (align_wants_compat(values))
         return error_set(MONGE_USAGE, "align: --compat prints a table on the command line; it is no step of a job");
     int n_ranks;
     MPI_Comm_size(section->comm, &n_ranks);
@@ -201,5 +201,11 @@ static status align_run(struct section *section, const void *values)
     return fault;
 }
 
-const struct step step_align = {
-    .options = &align_options, .run = align_run, .plan = align_plan, .cost = align_cost, .least_inputs = 2, .most_inputs = 1000};
+const struct step step_align = {.options = &align_options,
+                                .run = align_run,
+                                .plan = align_plan,
+                                .cost = align_cost,
+                                .least_inputs = 2,
+                                .most_inputs = 1000,
+                                .wants_table = align_wants_compat,
+                                .table = align_compat_table};

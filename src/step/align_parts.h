@@ -7,6 +7,7 @@
 #include "monge/label_scores.h"
 #include "monge/procrustes.h"
 #include "monge/section.h"
+#include "monge/text.h"
 #include "monge/transport_plan.h"
 
 /* ---- slices (align_slices.c) ---- */
@@ -139,5 +140,10 @@ status align_judge(const struct alignment *alignment, struct align_pair *pair);
 void align_stack(struct alignment *alignment);
 
 status align_record(struct alignment *alignment);
+
+/* ---- another program's operator: the table of the step (step.h) (align_compat.c) ---- */
+
+bool align_wants_compat(const void *options);
+status align_compat_table(const char *const *paths, struct text *table);
 
 #endif

@@ -194,7 +194,7 @@ static status domains_plan(const struct section *section, const void *values)
 static status domains_run(struct section *section, const void *values)
 {
     struct domains d = {.section = section, .options = values};
-    if (d.options->compat != DOMAINS_COMPAT_NONE)
+    if (domains_wants_compat(values))
         return error_set(MONGE_USAGE, "domains: --compat prints a table on the command line; it is no step of a job");
     status fault = check_options(section, values);
     if (fault)
@@ -239,4 +239,6 @@ const struct step step_domains = {.options = &domains_options,
                                   .cost = domains_cost,
                                   .least_inputs = 1,
                                   .most_inputs = 1000,
-                                  .all_tissue = true};
+                                  .all_tissue = true,
+                                  .wants_table = domains_wants_compat,
+                                  .table = domains_compat_table};

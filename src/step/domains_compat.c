@@ -222,12 +222,19 @@ static void add_truth(const struct grid *g, struct text *table)
     free(truth);
 }
 
-status domains_compat_table(const char *path, struct text *table)
+bool domains_wants_compat(const void *options)
 {
+    return ((const struct domains_options *)options)->compat == DOMAINS_COMPAT_DIFFBIO;
+}
+
+status domains_compat_table(const char *const *paths, struct text *table)
+{
+    if (paths[1])
+        return error_set(MONGE_USAGE, "--compat diffbio takes one file, of the operator's weights and input");
     struct grid g;
-    status fault = grid_read(&g, path);
+    status fault = grid_read(&g, paths[0]);
     if (!fault && g.k > 16)
-        fault = error_set(MONGE_BAD_DATA, "%s: %lld prototypes; the table has room for 16", path, (long long)g.k);
+        fault = error_set(MONGE_BAD_DATA, "%s: %lld prototypes; the table has room for 16", paths[0], (long long)g.k);
     if (!fault)
         text_add(table,
                  "DiffBio's spatial domain operator on its grid: %lld spots, %lld genes, one pass through the weights of the file, without "

@@ -12,9 +12,9 @@
 #include "monge/log.h"
 #include "monge/mixture.h"
 #include "monge/pca.h"
+#include "monge/spatial_graph.h"
 
 enum { NEAR = 15, PRECLUSTER_COMPONENTS = 20, PRECLUSTERS = 8, PRECLUSTER_STARTS = 3 };
-enum { FEW_NEIGHBOURS = 4, MANY_NEIGHBOURS = 30 };
 
 /* Sections are compared in one unit: the geometric mean of their spacings. */
 static double unit_of_length(const struct nodes *nodes)
@@ -40,11 +40,7 @@ static status check(const struct domains *d)
             (long long)s->n_nodes, d->unit);
     log_info("domains: %.2f neighbours on average, %lld at most; %lld spots have none; %lld connected parts", s->mean_degree,
              (long long)s->max_degree, (long long)s->isolated, (long long)s->n_components);
-    if (s->mean_degree < FEW_NEIGHBOURS || s->mean_degree > MANY_NEIGHBOURS)
-        log_warn("domains: spots have %.1f neighbours on average; 6 to 15 are usual: change --radius or --neighbours", s->mean_degree);
-    if (s->isolated > s->n_nodes / 20)
-        log_warn("domains: %lld of %lld spots have no neighbours: their domain comes from their own counts alone", (long long)s->isolated,
-                 (long long)s->n_nodes);
+    spatial_graph_warn(s);
     return MONGE_OK;
 }
 

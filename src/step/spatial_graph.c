@@ -9,8 +9,10 @@
 
 #include "monge/agree.h"
 #include "monge/log.h"
+#include "monge/recorder.h"
 #include "monge/section_positions.h"
 #include "monge/step.h"
+#include "monge/text.h"
 
 static const struct option options[] = {GRAPH_OPTIONS(struct spatial_graph_options, graph)};
 const struct option_table spatial_graph_options = {
@@ -24,7 +26,16 @@ const struct option_table spatial_graph_options = {
 
 /* ---- the report ---- */
 
-void graph_report_free(struct graph_report *report)
+/* What is to be known before a graph is trusted. */
+struct graph_report {
+    struct graph_summary summary;
+    int n_parts;
+    double *radius;       /* n_parts: of GRAPH_RADIUS, given or chosen; NAN otherwise */
+    double *radius_least; /* n_parts: radius for 6 and for 15 neighbours; NAN where a part has too few nodes */
+    double *radius_most;
+};
+
+static void graph_report_free(struct graph_report *report)
 {
     free(report->radius);
     free(report->radius_least);
@@ -47,7 +58,9 @@ static status choose_radii(struct graph_report *report, const struct nodes *node
     return s;
 }
 
-status graph_report_new(struct graph_report *report, const struct nodes *nodes, const struct graph *graph, const struct graph_rule *rule)
+/* Collective over graph->nodes.comm. */
+static status graph_report_new(struct graph_report *report, const struct nodes *nodes, const struct graph *graph,
+                               const struct graph_rule *rule)
 {
     size_t n = (size_t)nodes->n_parts;
     *report = (struct graph_report){.n_parts = nodes->n_parts,
@@ -99,8 +112,8 @@ static void describe_radii(struct text *text, const struct graph_report *report,
     }
 }
 
-void graph_report_describe(struct text *text, const struct graph_report *report, const struct section *section,
-                           const struct graph_rule *rule)
+static void graph_report_describe(struct text *text, const struct graph_report *report, const struct section *section,
+                                  const struct graph_rule *rule)
 {
     const struct graph_summary *s = &report->summary;
     describe_rule(text, report, rule);
@@ -115,9 +128,8 @@ void graph_report_describe(struct text *text, const struct graph_report *report,
     describe_radii(text, report, section);
 }
 
-void graph_report_warn(const struct graph_report *report)
+void spatial_graph_warn(const struct graph_summary *s)
 {
-    const struct graph_summary *s = &report->summary;
     if (s->n_nodes > 30 && (s->mean_degree < 4.0 || s->mean_degree > 30.0))
         log_warn("a spot has %.2f neighbours on average; 6 to 15 work best as a rule, less than 4 or more than 30 rarely: change --radius, "
                  "--neighbours or --rings ('monge graph' suggests a radius)",
@@ -127,7 +139,7 @@ void graph_report_warn(const struct graph_report *report)
                  (long long)s->n_nodes);
 }
 
-void graph_report_record(struct recorder *r, const struct graph_report *report, const struct graph_rule *rule)
+static void graph_report_record(struct recorder *r, const struct graph_report *report, const struct graph_rule *rule)
 {
     const struct graph_summary *s = &report->summary;
     recorder_text(r, "kind", graph_kind_names[rule->kind]);
@@ -191,7 +203,7 @@ static status build(struct work *work, const struct section *section, const stru
     if (s != MONGE_OK)
         work_free(work);
     else
-        graph_report_warn(&work->report);
+        spatial_graph_warn(&work->report.summary);
     return s;
 }
 

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "monge/mpi_start.h"
 #include "support/machine.h"
 
 enum { ROUNDS = 3, CHUNK = 1 << 18, BUFFER = 1 << 20, PATH = 600 };
@@ -192,7 +193,7 @@ static void print(const struct share *share, double bytes, const struct times *p
 
 int main(int argc, char **argv)
 {
-    MPI_Init(&argc, &argv);
+    mpi_start(&argc, &argv);
     struct share share;
     MPI_Comm_rank(MPI_COMM_WORLD, &share.rank);
     MPI_Comm_size(MPI_COMM_WORLD, &share.size);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "monge/mpi_start.h"
 #include "monge/tempfile.h"
 #include "support/child.h"
 #include "support/suite.h"
@@ -51,7 +52,7 @@ static int act(int argc, char **argv)
         const char *name;
         status (*play)(int rank);
     } acts[] = {{"lonely", lonely}, {"late", late}, {"together", together}, {"mpi", misuse_mpi}};
-    MPI_Init(&argc, &argv);
+    mpi_start(&argc, &argv);
     int rank;
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     struct guard guard;

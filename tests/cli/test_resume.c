@@ -2,6 +2,8 @@
  * the output of an undisturbed run, bit for bit, and nothing else is left. */
 #include <ctype.h>
 #include <dirent.h>
+#include <fcntl.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -261,6 +263,32 @@ static void killed(void **state)
 
 /* ---- faults ---- */
 
+/* Open MPI's semaphores of open files, taken by a job that was killed: nobody waits for them (monge/mpi_start.h). */
+static void semaphores_left_behind(void **state)
+{
+    (void)state;
+    if (elsewhere())
+        return;
+    static const char *const names[] = {"/OMPIO_raw.h5ad",
+                                        "/OMPIO_left.h5ad",
+                                        "/OMPIO_left.h5ad.tmp",
+                                        "/OMPIO_left.h5ad.checkpoint.tmp",
+                                        "/OMPIO_left.h5ad.checkpoint.0",
+                                        "/OMPIO_left.h5ad.checkpoint.1"};
+    enum { NAMES = sizeof names / sizeof *names };
+    for (int k = 0; k < NAMES; k++)
+        sem_close(sem_open(names[k], O_CREAT, 0600, 0));
+    int code;
+    char *output = child_shell("timeout -k 5 60 mpirun -n 2 " CORRECT "-o $T/left.h5ad --checkpoint-every 0.1", &code);
+    for (int k = 0; k < NAMES; k++)
+        sem_unlink(names[k]);
+    if (code != 0)
+        fail_msg("exit code %d\n%s", code, output);
+    free(output);
+    same_as_undisturbed("undisturbed.h5ad", "left.h5ad");
+    child_must("rm $T/left.h5ad");
+}
+
 static void wrong_places(void **state)
 {
     (void)state;
@@ -341,6 +369,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(stopped_in_the_middle_of_a_stage),
         cmocka_unit_test(second_signal),
         cmocka_unit_test(next_step),
+        cmocka_unit_test(semaphores_left_behind),
         cmocka_unit_test(wrong_places),
         cmocka_unit_test(one_writer),
         cmocka_unit_test(full_and_closed_disks),

@@ -317,20 +317,20 @@ static void hard_grid_is_found(void **state)
         y[i] = xy[2 * i + 1];
     }
     struct graph graph;
-    struct sparse_rows own;
+    struct sparse_rows own, log;
     struct neighbour_features features;
     const struct neighbour_features_options options = neighbour_features_options_default();
     knn_case_graph(&graph, MPI_COMM_WORLD, 256, CELLS, x, y, options.mean_neighbours);
     rows_case_sparse(&own, &graph.nodes, GENES, counts);
     normalise_totals(&own, total);
-    normalise_log_in_place(&own, total, NORMALISE_TARGET);
-    assert_int_equal(neighbour_features(&features, &graph, x, y, &own, GENES, &options), MONGE_OK);
+    assert_int_equal(normalise_log(&own, total, NORMALISE_TARGET, GENES, NULL, &log), MONGE_OK);
+    assert_int_equal(neighbour_features(&features, &graph, x, y, &log, GENES, &options), MONGE_OK);
     found(&graph.nodes, features.components, features.score, truth, &kmeans_index, &mixture_index);
     figure("hard grid, nbrmean, k-means: adjusted Rand index", kmeans_index, ">=", .88);
     figure("hard grid, nbrmean, tied mixture", mixture_index, ">=", .88);
     assert_true(kmeans_index >= .88 && mixture_index >= .88);
     int components;
-    assert_int_equal(plain_components(&graph.nodes, &own, GENES, &components, &plain), MONGE_OK);
+    assert_int_equal(plain_components(&graph.nodes, &log, GENES, &components, &plain), MONGE_OK);
     found(&graph.nodes, components, plain, truth, &kmeans_index, &mixture_index);
     figure("hard grid, components without space, k-means", kmeans_index, "<=", .1);
     figure("hard grid, components without space, tied mixture", mixture_index, "<=", .1);
@@ -338,6 +338,7 @@ static void hard_grid_is_found(void **state)
     free(plain);
     neighbour_features_free(&features);
     sparse_rows_free(&own);
+    sparse_rows_free(&log);
     graph_free(&graph);
     free(counts);
     free(truth);

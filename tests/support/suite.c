@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "monge/blas_kernels.h"
+#include "monge/mpi_start.h"
 
 static int rank, size;
 static char scratch[256];
@@ -58,7 +59,7 @@ int suite_run(int argc, char **argv, const char *name, const struct CMUnitTest *
 {
     setenv("OPENBLAS_NUM_THREADS", "1", 0);
     blas_use_fast_kernels(argv);
-    MPI_Init(&argc, &argv);
+    mpi_start(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &size);
     if (rank == 0) {
