@@ -5,6 +5,6 @@
 
 void mpi_start(int *argc, char ***argv)
 {
-    setenv("OMPI_MCA_sharedfp", "individual", 0); /* read by MPI_Init; other MPIs ignore it */
+    setenv("OMPI_MCA_io", "^ompio", 0); /* read by MPI_Init; other MPIs ignore it */
     MPI_Init(argc, argv);
 }
