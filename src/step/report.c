@@ -97,7 +97,7 @@ void report_warnings(struct text *page, const struct record *record, const char 
 }
 
 /* links to the panels that the page really has: their headings carry the anchors */
-void report_contents(struct text *page, const struct text *panels)
+static void contents(struct text *page, const struct text *panels)
 {
     text_add(page, "<nav>");
     static const char opening[] = "<h2 id=\"";
@@ -106,6 +106,17 @@ void report_contents(struct text *page, const struct text *panels)
         text_add(page, "<a href=\"#%.*s\">%.*s</a>\n", (int)strcspn(anchor, "\""), anchor, (int)strcspn(title, "<"), title);
     }
     text_add(page, "</nav>\n");
+}
+
+void report_body(struct text *page, struct text *panels, const char *footer)
+{
+    contents(page, panels);
+    if (panels->chars)
+        text_add(page, "%s", panels->chars);
+    page->failed = page->failed || panels->failed;
+    text_free(panels);
+    text_add(page, "<footer>%s</footer>\n", footer);
+    html_end(page);
 }
 
 /* ---- the page ---- */

@@ -466,14 +466,9 @@ status report_align(struct text *text, const char *input, const char *title)
     report_run_time(&panels, &page.record);
     report_provenance(&panels, &page.record, input, REPORT_ALIGN);
     head(text, &page, title);
-    report_contents(text, &panels);
-    if (panels.chars)
-        text_add(text, "%s", panels.chars);
-    text->failed = text->failed || panels.failed;
-    text_free(&panels);
-    text_add(text, "<footer>The plans are in <code>uns/monge/align</code>; coordinates in the frame of the first section in "
-                   "<code>obsm/spatial_aligned</code>.</footer>\n");
-    html_end(text);
+    report_body(text, &panels,
+                "The plans are in <code>uns/monge/align</code>; coordinates in the frame of the first section in "
+                "<code>obsm/spatial_aligned</code>.");
     stack_page_free(&page);
     return done;
 }

@@ -102,15 +102,10 @@ static status compose(struct text *page, const struct report_data *data, const c
     head(page, data, title);
     report_warnings(page, &data->record, REPORT_RECORD);
     tiles(page, data);
-    report_contents(page, &panels);
-    if (panels.chars)
-        text_add(page, "%s", panels.chars);
-    page->failed = page->failed || panels.failed;
-    text_free(&panels);
-    text_add(page, "<footer>Counts in <code>layers/corrected</code> are integers at their estimated sources; every gene keeps its total. "
-                   "Library sizes have "
-                   "changed: normalise afterwards.</footer>\n");
-    html_end(page);
+    report_body(page, &panels,
+                "Counts in <code>layers/corrected</code> are integers at their estimated sources; every gene keeps its total. "
+                "Library sizes have "
+                "changed: normalise afterwards.");
     return done;
 }
 

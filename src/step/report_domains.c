@@ -430,14 +430,9 @@ status report_domains(struct text *text, const char *input, const char *title)
     report_run_time(&panels, &page.record);
     report_provenance(&panels, &page.record, input, REPORT_DOMAINS);
     head(text, &page, title);
-    report_contents(text, &panels);
-    if (panels.chars)
-        text_add(text, "%s", panels.chars);
-    text->failed = text->failed || panels.failed;
-    text_free(&panels);
-    text_add(text, "<footer>Domains are in <code>obs/domain</code>, their probabilities in <code>obsm/domain_prob</code>, the embedding in "
-                   "<code>obsm/X_domain</code>, this record in <code>uns/monge/domains</code>.</footer>\n");
-    html_end(text);
+    report_body(text, &panels,
+                "Domains are in <code>obs/domain</code>, their probabilities in <code>obsm/domain_prob</code>, the embedding in "
+                "<code>obsm/X_domain</code>, this record in <code>uns/monge/domains</code>.");
     domain_page_free(&page);
     return done;
 }

@@ -24,11 +24,13 @@ status report_domains(struct text *page, const char *input, const char *title);
 const char *shown(const char *format, double value);
 const char *shown_count(double value); /* 1,234,567 */
 
-/* A heading with an anchor; links to all of them; a figure with its label; the warnings under a record's prefix. */
+/* A heading with an anchor; a figure with its label; the warnings under a record's prefix. */
 void report_heading(struct text *page, const char *anchor, const char *title);
-void report_contents(struct text *page, const struct text *panels);
 void report_tile(struct text *page, const char *figure, const char *label);
 void report_warnings(struct text *page, const struct record *record, const char *prefix);
+
+/* The rest of a page: links to the headings of the panels, the panels, which it frees, and the footer (HTML). */
+void report_body(struct text *page, struct text *panels, const char *footer);
 
 void report_run_time(struct text *page, const struct record *record);
 void report_provenance(struct text *page, const struct record *record, const char *path, const char *prefix);

@@ -11,31 +11,10 @@
 #include "support/suite.h"
 #include "support/tiny_h5ad.h"
 
-static bool elsewhere(void)
-{
-    return suite_size() > 1;
-}
-
-static const char *file_named(const char *name)
-{
-    static char path[2][600];
-    static int at;
-    at = !at;
-    snprintf(path[at], sizeof path[at], "%s/%s", scratch_folder(), name);
-    return path[at];
-}
-
-/* What a run records of itself is not the same twice. */
-static void must_be_same(const char *a, const char *b)
-{
-    static const char *const times[] = {"uns/monge/run", NULL};
-    assert_true(same_objects(file_named(a), file_named(b), times) > 20);
-}
-
 static double value_of(const char *name, const char *path)
 {
     struct record record;
-    assert_int_equal(record_open(&record, file_named(name)), MONGE_OK);
+    assert_int_equal(record_open(&record, in_scratch(name)), MONGE_OK);
     double value = record_real(&record, path);
     record_close(&record);
     return value;
@@ -91,7 +70,7 @@ static void same_on_any_ranks(void **state)
                      settings[s]);
             child_must(command);
             if (ranks > 1)
-                must_be_same(name[0], name[1]);
+                same_outputs(name[0], name[1]);
         }
 }
 
@@ -134,7 +113,7 @@ static void stopped_and_resumed(void **state)
         "$T/log; exit 1; }; test ! -e $T/stop.h5ad");
     child_must("mpirun -n 3 $M align $T/a.h5ad $T/b.h5ad $T/c.h5ad -o $T/stop.h5ad " FEW
                " > $T/log 2>&1; grep -q 'had been solved before' $T/log");
-    must_be_same("plain.h5ad", "stop.h5ad");
+    same_outputs("plain.h5ad", "stop.h5ad");
 }
 
 static void bad_input(void **state)
@@ -154,7 +133,7 @@ static void bad_input(void **state)
     REFUSED(PAIR FEW " --histology 0.5", 65, "b has none"); /* a simulated section has an image, a second slice of it has not */
     REFUSED(PAIR FEW " --dissimilarity gkl --solver scalable", 64, "gkl");
 #undef PAIR
-    tiny_close(tiny_h5ad(file_named("other.h5ad")));
+    tiny_close(tiny_h5ad(in_scratch("other.h5ad")));
     REFUSED("align $T/a.h5ad $T/other.h5ad -o $T/out.h5ad", 65, "other.h5ad");
 }
 

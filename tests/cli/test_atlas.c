@@ -20,12 +20,6 @@ static const char *const names[SECTIONS] = {"s1", "s2", "broken", "s3", "s4", "s
 #define STEPS "steps:\\n  - correct: {kernel: $T/kernel.txt, rank: 8, alpha: 5, rho: 0, gene-weights: 0, sweeps: 5}\\n"
 #define RUN   "mpirun -n %d $M run $T/%s.yaml -q"
 
-/* The children have ranks of their own, so one rank tells all. */
-static bool elsewhere(void)
-{
-    return suite_size() > 1;
-}
-
 /* ---- what the tests begin with ---- */
 
 /* A job `name` with that manifest (lines as printf takes them) and output folder `name`. */
@@ -54,7 +48,7 @@ static int prepare(void **state)
 
 /* ---- what the tests look at ---- */
 
-static char *in_scratch(const char *folder, const char *name)
+static char *in_folder(const char *folder, const char *name)
 {
     static char path[2][640];
     static int turn;
@@ -68,7 +62,7 @@ static bool has_output(const char *folder, const char *name)
     char file[64];
     struct stat about;
     snprintf(file, sizeof file, "%s.h5ad", name);
-    return stat(in_scratch(folder, file), &about) == 0;
+    return stat(in_folder(folder, file), &about) == 0;
 }
 
 static void expect_outputs(const char *folder)
@@ -139,7 +133,7 @@ static void expect_same(const char *folder, const char *other, const char *name)
     snprintf(file, sizeof file, "%s.h5ad", name);
     for (int k = 0; k < 3; k++) {
         size_t n, m;
-        double *one = golden_read(in_scratch(folder, file), parts[k], &n), *two = golden_read(in_scratch(other, file), parts[k], &m);
+        double *one = golden_read(in_folder(folder, file), parts[k], &n), *two = golden_read(in_folder(other, file), parts[k], &m);
         if (n != m || memcmp(one, two, n * sizeof *one) != 0)
             fail_msg("%s of %s differs between %s and %s", parts[k], name, folder, other);
         free(one);
@@ -166,7 +160,7 @@ static void one_broken_section(void **state)
         struct stat about;
         char page[64];
         snprintf(page, sizeof page, "%s.html", names[i]);
-        assert_int_equal(stat(in_scratch("one", page), &about) == 0, strcmp(names[i], "broken") != 0);
+        assert_int_equal(stat(in_folder("one", page), &about) == 0, strcmp(names[i], "broken") != 0);
     }
     expect_count("one", "done", GOOD);
     expect_count("one", "failed", 1);

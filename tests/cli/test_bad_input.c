@@ -17,12 +17,6 @@ enum { SPOTS = 144, GENES = 24, SIDE = 12 };
 #define CORRECT     "correct $T/bad.h5ad -o $T/out.h5ad " SHORT
 #define WITH_KERNEL CORRECT " --kernel $T/kernel.txt"
 
-/* The children have ranks of their own, so one rank tells all. */
-static bool elsewhere(void)
-{
-    return suite_size() > 1;
-}
-
 static int prepare(void **state)
 {
     (void)state;
@@ -31,13 +25,6 @@ static int prepare(void **state)
     child_must("$M simulate -o $T/good.h5ad --rows 12 --cols 12 --genes 24 -q && "
                "printf 'beta 0.4\\nuniform 0.05\\n0 0.5\\n1 0.06\\n2 0.02\\n3 0.005\\n' > $T/kernel.txt");
     return 0;
-}
-
-static char *in_scratch(const char *name)
-{
-    static char path[512];
-    snprintf(path, sizeof path, "%s/%s", scratch_folder(), name);
-    return path;
 }
 
 /* bad.h5ad becomes a copy of the good section, open to be spoilt. */

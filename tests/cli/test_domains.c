@@ -13,27 +13,6 @@
 
 #define SMALL "--model stagate --hidden 16 --latent 8 --seeds 2 --starts 2 "
 
-static bool elsewhere(void)
-{
-    return suite_size() > 1;
-}
-
-static const char *file_named(const char *name)
-{
-    static char path[2][600];
-    static int at;
-    at = !at;
-    snprintf(path[at], sizeof path[at], "%s/%s", scratch_folder(), name);
-    return path[at];
-}
-
-/* What a run records of itself is not the same twice. */
-static void must_be_same(const char *a, const char *b)
-{
-    static const char *const times[] = {"uns/monge/run", NULL};
-    assert_true(same_objects(file_named(a), file_named(b), times) > 20);
-}
-
 static void one_section(void **state)
 {
     (void)state;
@@ -45,7 +24,7 @@ static void one_section(void **state)
         "--epochs 60 --save-weights $T/w.safetensors --k-curve --k-least 2 --k-most 5 > $T/table && grep -q '^stagate' $T/table && "
         "grep -q '^nbrmean' $T/table && grep -q '^trivial' $T/table && grep -q '^no space' $T/table && grep -q '^reference' $T/table");
     check_in_python(
-        file_named("one.h5ad"),
+        in_scratch("one.h5ad"),
         "\"a.obsm['X_domain'].dtype == 'float32'\" \"a.obsm['X_domain'].shape[1] == 8\" \"str(a.obs['domain'].dtype) == 'category'\" "
         "\"str(a.obs['domain_refined'].dtype) == 'category'\" "
         "\"len(a.uns['domain_colors']) == len(a.obs['domain'].cat.categories)\" "
@@ -56,7 +35,7 @@ static void one_section(void **state)
         "$M report $T/one.h5ad -o $T/one.html && for w in 'Domains, refined' 'Reference labels' 'Scores' 'Training' 'How many domains' "
         "'Domains and reference labels' 'Spatial graph' 'Run time'; do grep -q \"$w\" $T/one.html || { echo no $w; exit 1; }; done");
     child_must("$M domains $T/a.h5ad -o $T/again.h5ad --n-domains 3 " SMALL "--epochs 0 --weights $T/w.safetensors -q");
-    check_in_python(file_named("again.h5ad"), "\"'loss' not in a.uns['monge']['domains'] or len(a.uns['monge']['domains']['loss']) == 0\"");
+    check_in_python(in_scratch("again.h5ad"), "\"'loss' not in a.uns['monge']['domains'] or len(a.uns['monge']['domains']['loss']) == 0\"");
     child_must("$M domains $T/a.h5ad --dry-run | grep -q 'MB per rank'");
 }
 
@@ -74,7 +53,7 @@ static void same_on_any_ranks(void **state)
                  name);
         child_must(command);
         if (k > 0)
-            must_be_same("r1.h5ad", name);
+            same_outputs("r1.h5ad", name);
     }
 }
 
@@ -92,7 +71,7 @@ static void stopped_and_resumed(void **state)
                "wait $pid; test $? = 75 || { cat $T/log; exit 1; }; test ! -e $T/stop.h5ad");
     child_must("mpirun -n 3 $M domains $T/a.h5ad -o $T/stop.h5ad " LONGER
                " > $T/log 2>&1; grep -q 'goes on from epoch' $T/log || { cat $T/log; exit 1; }");
-    must_be_same("plain.h5ad", "stop.h5ad");
+    same_outputs("plain.h5ad", "stop.h5ad");
 #undef LONGER
 }
 
@@ -118,9 +97,9 @@ static void other_models(void **state)
     if (elsewhere())
         return;
     child_must("$M domains $T/b.h5ad -o $T/g.h5ad --model gatv2-proto --graph knn --n-domains 3 --hidden 16 --epochs 10 --seeds 2 -q");
-    check_in_python(file_named("g.h5ad"), "\"a.obsm['X_domain'].shape[1] == 16\" \"a.uns['monge']['domains']['model'] == 'gatv2-proto'\"");
+    check_in_python(in_scratch("g.h5ad"), "\"a.obsm['X_domain'].shape[1] == 16\" \"a.uns['monge']['domains']['model'] == 'gatv2-proto'\"");
     child_must("$M domains $T/b.h5ad -o $T/n.h5ad --model nbrmean --k-least 2 --k-most 4 --seeds 2 --starts 2 -q");
-    check_in_python(file_named("n.h5ad"), "\"2 <= len(a.uns['domain_colors']) <= 4\"");
+    check_in_python(in_scratch("n.h5ad"), "\"2 <= len(a.uns['domain_colors']) <= 4\"");
     child_must("$M domains --compat diffbio tests/golden/domains_gatv2_grid.h5 > $T/t; grep -q '0.8250     0.4499' $T/t && grep -q "
                "'47/5/48' $T/t && grep -q "
                "'0.8525     0.6415' $T/t");

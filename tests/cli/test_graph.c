@@ -18,13 +18,6 @@ static int prepare(void **state)
     return 0;
 }
 
-static char *in_scratch(const char *name)
-{
-    static char path[512];
-    snprintf(path, sizeof path, "%s/%s", scratch_folder(), name);
-    return path;
-}
-
 /* The command's output must hold all parts. */
 static void says(const char *command, const char *const *parts)
 {

@@ -25,21 +25,6 @@ static bool is_long(void)
     return getenv("MONGE_LONG") != NULL;
 }
 
-/* The children have ranks of their own, so one rank tells all. */
-static bool elsewhere(void)
-{
-    return suite_size() > 1;
-}
-
-static char *in_scratch(const char *name)
-{
-    static char path[2][512];
-    static int turn;
-    turn = !turn;
-    snprintf(path[turn], sizeof path[0], "%s/%s", scratch_folder(), name);
-    return path[turn];
-}
-
 /* All but how long it took, on how many ranks, and with what mishaps. */
 static void same_as_undisturbed(const char *undisturbed, const char *output)
 {

@@ -10,15 +10,6 @@
 enum { CANNOT_RUN = 77 };
 static const char *const except[] = {"uns/monge/run", NULL}; /* memory, times, warnings */
 
-static const char *in_scratch(const char *name)
-{
-    static char paths[4][512];
-    static int next;
-    char *path = paths[next++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%s", scratch_folder(), name);
-    return path;
-}
-
 /* True if it ran; fails the test if it went wrong. Rank 0 runs it, the others wait at the end of the program. */
 static bool scenario(const char *name)
 {

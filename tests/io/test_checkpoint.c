@@ -152,15 +152,6 @@ static int state_check(struct checkpoint *c, MPI_Comm comm)
     return (int)version;
 }
 
-static const char *in_scratch(const char *name)
-{
-    static char path[4][512];
-    static int turn;
-    turn = (turn + 1) % 4;
-    snprintf(path[turn], sizeof path[0], "%s/%s", scratch_folder(), name);
-    return path[turn];
-}
-
 /* Saves one version more each time. */
 static void save_versions(MPI_Comm comm, const char *output, int first, int last)
 {

@@ -40,7 +40,7 @@ static void remove_text(const char *name)
     MPI_Barrier(MPI_COMM_WORLD);
 }
 
-static const char *in_scratch(const char *name)
+static const char *path_of(const char *name)
 {
     snprintf(path, sizeof path, "%s/%s", scratch_folder(), name);
     return path;
@@ -76,7 +76,7 @@ static void a_table_is_a_section(void **state)
         write_text(compressed ? "table.csv.gz" : "table.csv", counts, compressed);
         write_text(compressed ? "table_coor.csv.gz" : "table_coor.csv", places, compressed);
         struct section section;
-        if (section_read(&section, MPI_COMM_WORLD, in_scratch(compressed ? "table.csv.gz" : "table.csv"), &options) != MONGE_OK)
+        if (section_read(&section, MPI_COMM_WORLD, path_of(compressed ? "table.csv.gz" : "table.csv"), &options) != MONGE_OK)
             fail_msg("%s", error_message());
         check_table(&section);
         char output[512];
@@ -103,7 +103,7 @@ static void in_a_stack(void **state)
     (void)state;
     write_text("layer.csv", counts, false);
     write_text("layer_coor.csv", places, false);
-    in_scratch("layer.csv");
+    path_of("layer.csv");
     snprintf(other, sizeof other, "%s/tiny.h5ad", scratch_folder());
     tiny_close(tiny_h5ad(other));
     struct section section;
@@ -135,7 +135,7 @@ static void refused(status code, const char *table, const char *positions, const
         write_text("bad_coor.csv", positions, false);
     else
         remove_text("bad_coor.csv");
-    status s = section_read(&section, MPI_COMM_WORLD, in_scratch("bad.csv"), &options);
+    status s = section_read(&section, MPI_COMM_WORLD, path_of("bad.csv"), &options);
     if (s != code)
         fail_msg("code %d (%s) instead of %d", s, error_message(), code);
     for (; *parts; parts++)
@@ -178,7 +178,7 @@ static void bad_positions(void **state)
     write_text("bad.csv", ",a\ns,1\n", false);
     write_text("bad_coor.csv", "1,2\n", false);
     struct section section;
-    in_scratch("bad.csv");
+    path_of("bad.csv");
     assert_int_equal(section_read_stack(&section, MPI_COMM_WORLD, 2, (const char *[]){path, path}, &options), MONGE_BAD_DATA);
     assert_non_null(strstr(error_message(), "one spot only ('s')"));
 }

@@ -22,13 +22,6 @@ static void same_size(const char *path, const struct read_options *options, bool
     section_free(&section);
 }
 
-static const char *in_scratch(const char *name)
-{
-    static char path[512];
-    snprintf(path, sizeof path, "%s/%s", scratch_folder(), name);
-    return path;
-}
-
 static void of_a_simulated_section(void **state)
 {
     (void)state;

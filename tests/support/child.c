@@ -63,6 +63,11 @@ void child_must(const char *command)
     free(output);
 }
 
+bool elsewhere(void)
+{
+    return suite_size() > 1;
+}
+
 int occurrences(const char *text, const char *part)
 {
     int n = 0;

@@ -2,6 +2,8 @@
 #ifndef TESTS_CHILD_H
 #define TESTS_CHILD_H
 
+#include <stdbool.h>
+
 #define CHILD_SECONDS 600 /* a command that takes longer hangs */
 
 /* Runs a shell command with an environment that knows nothing of the MPI job the test itself belongs to (mpirun may be used, as
@@ -14,6 +16,9 @@ char *child_shell(const char *command, int *exit_code);
 
 /* Fails the test with the output unless the command (of child_shell) ends with 0. */
 void child_must(const char *command);
+
+/* Children have ranks of their own: one rank tells all, and in suites on several ranks there is nothing to do. */
+bool elsewhere(void);
 
 /* How often part stands in text, overlaps included. */
 int occurrences(const char *text, const char *part);

@@ -7,4 +7,7 @@
  * number of objects compared. Serial. */
 int same_objects(const char *a, const char *b, const char *const *except);
 
+/* The same of two outputs in the scratch folder, except for what a run records of itself. */
+void same_outputs(const char *a, const char *b);
+
 #endif

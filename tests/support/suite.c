@@ -55,6 +55,15 @@ const char *scratch_folder(void)
     return scratch;
 }
 
+const char *in_scratch(const char *name)
+{
+    static char path[4][600];
+    static int turn;
+    turn = (turn + 1) % 4;
+    snprintf(path[turn], sizeof path[turn], "%s/%s", scratch_folder(), name);
+    return path[turn];
+}
+
 int suite_run(int argc, char **argv, const char *name, const struct CMUnitTest *tests, size_t n)
 {
     setenv("OPENBLAS_NUM_THREADS", "1", 0);

@@ -43,4 +43,7 @@ double max_relative(const double *a, const double *b, size_t n);
 /* A fresh folder for this program's files (same on all ranks), removed at the end. */
 const char *scratch_folder(void);
 
+/* The path of a file in it; good until the fourth call from now. */
+const char *in_scratch(const char *name);
+
 #endif
