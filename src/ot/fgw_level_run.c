@@ -277,7 +277,7 @@ static status take_steps(struct level_run *run, const double *plan, int steps)
     status s = sparse_level_start(level, &run->distance, plan);
     if (s == MONGE_OK && isnan(run->eps))
         run->eps = level->eps;
-    double eps = run->eps, decay = 1.0;
+    double eps = run->eps, decay = 1.0, last_error = INFINITY;
     int stalled = 0; /* steps that did not lower F by enough */
     double began = MPI_Wtime();
     for (int step = 0; s == MONGE_OK && step < steps; step++) {
@@ -286,14 +286,18 @@ static status take_steps(struct level_run *run, const double *plan, int steps)
         if (s != MONGE_OK)
             break;
         level->eps = eps * decay;
-        s = sparse_level_step(level, fmax(run->inner_tol, FIRST_TOL * pow(TOL_DECAY, step)));
+        double inner_tol = fmax(run->inner_tol, FIRST_TOL * pow(TOL_DECAY, step));
+        s = sparse_level_step(level, inner_tol);
         if (s != MONGE_OK)
             break;
         run->trace[run->n_trace++] = level->objective;
         run->marginal_error = level->sinkhorn.error;
         bool short_of_room = level->sinkhorn.error > 2.0 * FIRST_TOL;
         stalled += step >= LEAST_STEPS && before - level->objective < run->tol * fabs(level->objective);
-        if (short_of_room || stalled >= (run->solve->polished ? 1 : 2))
+        /* the candidates hardly let the mass through: further steps would start from marginals that are more and more wrong */
+        bool stuck = level->sinkhorn.error > inner_tol && level->sinkhorn.error > last_error;
+        last_error = level->sinkhorn.error;
+        if (short_of_room || stuck || stalled >= (run->solve->polished ? 1 : 2))
             break;
         if (step > 0 && level->objective - before > RISE * fabs(before))
             eps *= 2.0; /* too long a step: F need not fall where the geometry dominates */

@@ -3,14 +3,15 @@
  * Such a kernel is nearly scaled already, so scales start at 1 and stay moderate; where they grow beyond e^30 they are absorbed into
  * the kernel (hybrid absorption). The factor omega comes from the decay of the error (sinkhorn_relax.c) and is kept between steps. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "fgw_sparse_parts.h"
 #include "monge/agree.h"
 #include "monge/exact_sum.h"
 
 enum { CHECK_EVERY = 10 };
-static const double ABSORB_AT = 30.0;
-static const int PATIENCE = 6; /* checks */
+static const double ABSORB_AT = 30.0, RUNAWAY = 1.0; /* error, of the mass: a relaxed iteration that diverges */
+static const int PATIENCE = 6;                       /* checks */
 
 static status scaling_new(struct scaling *side, int64_t n, int64_t n_ghosts, const double *weight)
 {
@@ -135,6 +136,22 @@ static status judge(struct sparse_sinkhorn *s, const double *base_rows, const do
     return code;
 }
 
+/* Scales of 1 on the kernel as it was last absorbed: nothing that has happened since counts. */
+static void back_to(struct sparse_sinkhorn *s, const double *base_rows, const double *base_columns)
+{
+    side_reset(&s->rows, 0);
+    side_reset(&s->columns, 0);
+    memcpy(s->rows.log_scale, base_rows, (size_t)s->rows.n * sizeof *base_rows);
+    memcpy(s->columns.log_scale, base_columns, (size_t)s->columns.n * sizeof *base_columns);
+    kernel_pattern_share_rows(s->pattern, s->rows.scale);
+    kernel_pattern_share_columns(s->pattern, s->columns.scale);
+}
+
+static double less_relaxed(double omega)
+{
+    return fmax(1.0, 2.0 - 2.0 * (2.0 - omega));
+}
+
 /* The error of a well relaxed iteration first grows, the longer the nearer omega is to 2: only lasting growth means that omega is too
  * large for so distant a solution. Then 2 - omega doubles. growing: checks in a row with a larger error. */
 static void watch(struct ot_relaxation *relaxation, double error, int *growing)
@@ -144,7 +161,7 @@ static void watch(struct ot_relaxation *relaxation, double error, int *growing)
     relaxation->rises = *growing >= PATIENCE;
     ot_relaxation_watch(relaxation, error);
     if (relaxation->omega == 1.0 && tried > 1.0) {
-        relaxation->omega = fmax(1.0, 2.0 - 2.0 * (2.0 - tried));
+        relaxation->omega = less_relaxed(tried);
         *growing = 0;
     }
 }
@@ -154,6 +171,7 @@ static status run(struct sparse_sinkhorn *s, double tol, int64_t most, double ma
     struct ot_options options = {.relax = NAN, .check_every = CHECK_EVERY};
     struct ot_relaxation relaxation;
     int growing = 0;
+    double absorbed_at = INFINITY; /* error at the last absorption */
     ot_relaxation_start(&relaxation, &options);
     kernel_pattern_transpose(s->pattern);
     side_reset(&s->rows, s->pattern->n_ghost_rows);
@@ -170,6 +188,13 @@ static status run(struct sparse_sinkhorn *s, double tol, int64_t most, double ma
         status code = judge(s, base_rows, base_columns, mass, &far);
         if (code != MONGE_OK)
             return code;
+        if (!(s->error < RUNAWAY) && omega > 1.0) {
+            back_to(s, base_rows, base_columns);
+            ot_relaxation_start(&relaxation, &options);
+            relaxation.omega = less_relaxed(omega);
+            growing = 0;
+            continue;
+        }
         if (!isfinite(s->error))
             return error_set(MONGE_INTERNAL, "alignment: the transport scales left the range of numbers; use a larger eps");
         if (s->error < tol)
@@ -177,8 +202,12 @@ static status run(struct sparse_sinkhorn *s, double tol, int64_t most, double ma
         if (s->iterations == CHECK_EVERY && s->omega > 1.0)
             relaxation.omega = s->omega;
         watch(&relaxation, s->error, &growing);
-        if (far)
+        if (far) {
+            if (s->error > absorbed_at) /* far again, and no nearer */
+                relaxation.omega = less_relaxed(relaxation.omega);
+            absorbed_at = s->error;
             absorb(s, base_rows, base_columns);
+        }
     }
     s->omega = fmax(1.0, relaxation.omega);
     return MONGE_OK;
