@@ -357,9 +357,54 @@ static void exact_value(void **state)
     small_free(&t);
 }
 
+/* A band of pairs whose kernel is far from scaled, and a relaxation left over from an easier problem: it diverges, within few iterations beyond
+ * what numbers hold, and must find back. */
+static void relaxation_that_runs_away(void **state)
+{
+    (void)state;
+    enum { N = 400, BAND = 3 };
+    struct partition rows, columns;
+    assert_int_equal(fgw_share(&rows, MPI_COMM_WORLD, N), MONGE_OK);
+    assert_int_equal(fgw_share(&columns, MPI_COMM_WORLD, N), MONGE_OK);
+    int64_t start[N + 1] = {0}, entries = 0;
+    int32_t column[N * (2 * BAND + 1)];
+    double weight[N];
+    for (int64_t i = 0; i < N; i++)
+        weight[i] = 1.0 / N;
+    for (int64_t i = 0; i < rows.n_own; i++) {
+        for (int64_t k = rows.first + i - BAND; k <= rows.first + i + BAND; k++)
+            if (k >= 0 && k < N)
+                column[entries++] = (int32_t)k;
+        start[i + 1] = entries;
+    }
+    struct kernel_pattern pattern;
+    struct sparse_sinkhorn sinkhorn;
+    assert_int_equal(kernel_pattern_new(&pattern, &rows, &columns, start, column), MONGE_OK);
+    assert_int_equal(sparse_sinkhorn_new(&sinkhorn, &pattern, weight, weight), MONGE_OK);
+    for (int64_t i = 0; i < rows.n_own; i++)
+        for (int64_t e = start[i]; e < start[i + 1]; e++) {
+            struct rng rng = rng_start(3, RNG_TEST, (uint64_t)((rows.first + i) * N + column[e]));
+            pattern.by_rows.kernel[e] = (float)(exp(10.0 * rng_normal(&rng)) / N);
+        }
+    sinkhorn.omega = 1.999;
+    assert_int_equal(sparse_sinkhorn_run(&sinkhorn, 1e-6, 100000, 1.0), MONGE_OK);
+    figure("a relaxation that runs away: marginal error", sinkhorn.error, "<=", 1e-6);
+    figure("  iterations", (double)sinkhorn.iterations, "<", 1e5);
+    assert_true(sinkhorn.error <= 1e-6);
+    sparse_sinkhorn_free(&sinkhorn);
+    kernel_pattern_free(&pattern);
+    partition_free(&rows);
+    partition_free(&columns);
+}
+
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(operators), cmocka_unit_test(steps_and_polish), cmocka_unit_test(pricing),
-                                       cmocka_unit_test(rounding),  cmocka_unit_test(islands),          cmocka_unit_test(exact_value)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(operators),
+                                       cmocka_unit_test(steps_and_polish),
+                                       cmocka_unit_test(pricing),
+                                       cmocka_unit_test(rounding),
+                                       cmocka_unit_test(islands),
+                                       cmocka_unit_test(exact_value),
+                                       cmocka_unit_test(relaxation_that_runs_away)};
     SUITE(argc, argv, tests);
 }
