@@ -17,9 +17,10 @@ static status new_simplex(struct fgw_linear *linear, const struct fgw_dense *den
     int64_t n = problem->n, m = problem->m;
     if (!linear->partial)
         return transport_simplex_new(&linear->simplex, n, m, problem->p, problem->q);
-    double *p = malloc((size_t)(n + m + 2) * sizeof *p), *q = p + n + 1;
+    double *p = malloc((size_t)(n + m + 2) * sizeof *p);
     if (!p)
         return error_memory("a partial alignment", 8.0 * (double)(n + m));
+    double *q = p + n + 1;
     memcpy(p, problem->p, (size_t)n * sizeof *p);
     memcpy(q, problem->q, (size_t)m * sizeof *q);
     p[n] = fmax(dense->sum_q - mass, 0.0);

@@ -497,7 +497,7 @@ static status last_level(struct multilevel *m, struct fgw_scalable_result *r)
         }
         drop_run(run);
     }
-    if (s == MONGE_OK)
+    if (s == MONGE_OK && best)
         s = take_result(best, best_gap, r);
     drop_run(best);
     return s;

@@ -47,7 +47,7 @@ static status gather_rows(struct gathered *g, const struct sparse_level *level)
 {
     const struct partition *rows = &level->rows;
     int *count = malloc(2 * (size_t)rows->size * sizeof *count);
-    int32_t *length = malloc(((size_t)rows->n_own + 1) * sizeof *length),
+    int32_t *length = calloc((size_t)rows->n_own + 1, sizeof *length),
             *all = is_root(level) ? malloc(((size_t)level->n + 1) * sizeof *all) : length;
     status s = agree(rows->comm, count && length && all ? MONGE_OK : error_memory("candidate pairs", 8.0 * (double)level->n));
     if (s == MONGE_OK) {
@@ -112,7 +112,7 @@ static void from_root(const struct sparse_level *level, const struct gathered *g
 status sparse_level_round(struct sparse_level *level, const struct gathered *g, unsigned char *short_rows, struct plan_rounding *rounding)
 {
     MPI_Comm comm = level->rows.comm;
-    double *own = malloc(((size_t)own_entries(level) + 1) * sizeof *own);
+    double *own = calloc((size_t)own_entries(level) + 1, sizeof *own);
     double *whole = is_root(level) ? malloc(((size_t)g->entries + 1) * sizeof *whole) : own;
     status s = agree(comm, own && whole ? MONGE_OK : error_memory("rounding the plan", 8.0 * (double)g->entries));
     if (s == MONGE_OK) {

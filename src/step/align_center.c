@@ -78,9 +78,11 @@ static status append_row(struct sparse_rows *y, int64_t *capacity, int n_genes, 
     if (at + n_genes > *capacity) {
         *capacity = 2 * (at + n_genes);
         int32_t *column = realloc(y->column, (size_t)*capacity * sizeof *column);
-        y->column = column ? column : y->column;
+        if (column)
+            y->column = column;
         float *value = realloc(y->value, (size_t)*capacity * sizeof *value);
-        y->value = value ? value : y->value;
+        if (value)
+            y->value = value;
         if (!column || !value)
             return error_memory("the mean of the sections", 8.0 * (double)*capacity);
     }

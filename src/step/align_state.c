@@ -138,7 +138,7 @@ static status get(struct checkpoint *k, int pair, const char *what, enum checkpo
 
 static status get_pair(struct checkpoint *k, int p, struct align_pair *pair)
 {
-    int64_t n, entries, bytes;
+    int64_t n, entries, bytes = 0;
     void *figures = NULL, *rows = NULL, *columns = NULL, *mass = NULL, *f = NULL, *g = NULL, *starts = NULL, *trace = NULL;
     status fault = get(k, p, "figures", CHECKPOINT_REAL, sizeof(double), &n, &figures);
     if (!fault)

@@ -146,8 +146,10 @@ static status record_confusion(struct domains *d)
     int64_t dims[2] = {d->reference.n, d->k};
     double *count = calloc((size_t)(dims[0] * dims[1]) + 1, sizeof *count);
     status fault = agree(d->section->comm, count ? MONGE_OK : error_memory("a table of labels", 8.0 * (double)(dims[0] * dims[1])));
-    if (fault)
+    if (fault) {
+        free(count);
         return fault;
+    }
     for (int64_t i = 0; i < d->nodes.rows.n_own; i++)
         if (d->reference_label[i] >= 0)
             count[d->reference_label[i] * d->k + d->map[0].label[i]] += 1.0;

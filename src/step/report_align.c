@@ -138,9 +138,10 @@ static void split(const double *places, int64_t n, double *x, double *y)
 static status add_stack(struct text *text, const struct stack_page *page)
 {
     size_t n = (size_t)page->n + 1;
-    double *x = malloc(5 * n * sizeof *x), *y = x + n, *rgb = y + n;
+    double *x = malloc(5 * n * sizeof *x);
     if (!x)
         return error_memory("a picture", 40.0 * (double)n);
+    double *y = x + n, *rgb = y + n;
     for (int64_t i = 0; i < page->n; i++)
         category_colour((int)page->section[i], rgb + 3 * i);
     struct point_scene scene = {.n = page->n, .x = x, .y = y, .rgb = rgb, .radius = 0.4 * page->unit, .opacity = 0.55};
@@ -162,9 +163,10 @@ static status add_stack(struct text *text, const struct stack_page *page)
 static status add_mass(struct text *text, const struct stack_page *page)
 {
     size_t n = (size_t)page->n + 1;
-    double *x = malloc(5 * n * sizeof *x), *y = x + n, *rgb = y + n;
+    double *x = malloc(5 * n * sizeof *x);
     if (!x)
         return error_memory("a picture", 40.0 * (double)n);
+    double *y = x + n, *rgb = y + n;
     split(page->after, page->n, x, y);
     for (int64_t i = 0; i < page->n; i++)
         colour_at(COLOURS_SEQUENTIAL, page->mass[i], rgb + 3 * i);

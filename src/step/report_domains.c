@@ -137,9 +137,10 @@ static void add_key(struct text *text, const struct column *column)
 static status add_map(struct text *text, const struct domain_page *page, const struct column *column, int64_t section, const char *title)
 {
     size_t room = (size_t)page->n + 1;
-    double *x = malloc(5 * room * sizeof *x), *y = x + room, *rgb = y + room;
+    double *x = malloc(5 * room * sizeof *x);
     if (!x)
         return error_memory("a picture", 40.0 * (double)room);
+    double *y = x + room, *rgb = y + room;
     int64_t n = 0;
     for (int64_t i = 0; i < page->n; i++) {
         if (section >= 0 && page->section[i] != (double)section)

@@ -116,7 +116,7 @@ static void parts_of_irregular_positions(void **state)
 {
     (void)state;
     enum { N = 4000 };
-    double *x = malloc(N * sizeof *x), *y = malloc(N * sizeof *y);
+    double *x = calloc(N, sizeof *x), *y = calloc(N, sizeof *y);
     uint8_t *tissue = malloc(N);
     uint64_t z = 88172645463325252u; /* xorshift */
     for (int i = 0; i < N; i++) {

@@ -270,7 +270,7 @@ static void arpack_meets_a_known_spectrum(void **state)
     (void)state;
     enum { SIZE = 600, LEADING = 12, REFLECTIONS = 3 };
     double *matrix = calloc(SIZE * SIZE, sizeof *matrix), *copy = malloc(SIZE * SIZE * sizeof *copy), v[SIZE], w[SIZE];
-    double values[LEADING], *vectors = malloc(SIZE * LEADING * sizeof *vectors), *others = malloc(SIZE * LEADING * sizeof *vectors);
+    double values[LEADING], *vectors = malloc(SIZE * LEADING * sizeof *vectors), *others = calloc(SIZE * LEADING, sizeof *vectors);
     double expected[SIZE], worst = 0.0, orthogonal = 0.0;
     for (int i = 0; i < SIZE; i++)
         matrix[i * SIZE + i] = expected[i] = i < 8 ? 50.0 / (1 + i) : 2.0 - 1.5 * i / SIZE;

@@ -243,7 +243,7 @@ static void batches_are_combined_by_rank(void **state)
     for (int g = 0; g < GENES; g++) {
         int before = 0, taken = 0;
         for (int h = 0; h < GENES; h++)
-            before += median[h] < median[g] || (median[h] == median[g] && (chosen[h] > chosen[g] || (chosen[h] == chosen[g] && h < g)));
+            before += median[h] < median[g] || (median[h] == median[g] && (chosen[h] > chosen[g] || (h < g && chosen[h] == chosen[g])));
         for (int k = 0; k < genes.n; k++)
             taken += genes.gene[k] == g;
         assert_int_equal(taken, before < TAKE);
