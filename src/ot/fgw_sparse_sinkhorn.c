@@ -193,6 +193,7 @@ static status run(struct sparse_sinkhorn *s, double tol, int64_t most, double ma
             ot_relaxation_start(&relaxation, &options);
             relaxation.omega = less_relaxed(omega);
             growing = 0;
+            s->error = INFINITY; /* should no iteration be left */
             continue;
         }
         if (!isfinite(s->error))

@@ -261,8 +261,11 @@ static void semaphores_left_behind(void **state)
                                         "/OMPIO_left.h5ad.checkpoint.0",
                                         "/OMPIO_left.h5ad.checkpoint.1"};
     enum { NAMES = sizeof names / sizeof *names };
-    for (int k = 0; k < NAMES; k++)
-        sem_close(sem_open(names[k], O_CREAT, 0600, 0));
+    for (int k = 0; k < NAMES; k++) {
+        sem_t *taken = sem_open(names[k], O_CREAT, 0600, 0);
+        assert_true(taken != SEM_FAILED);
+        sem_close(taken);
+    }
     int code;
     char *output = child_shell("timeout -k 5 60 mpirun -n 2 " CORRECT "-o $T/left.h5ad --checkpoint-every 0.1", &code);
     for (int k = 0; k < NAMES; k++)
