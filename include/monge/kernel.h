@@ -77,6 +77,12 @@ void kernel_free(struct kernel *kernel);
 /* The same kernel with beta multiplied (strength presets): only the weights change. */
 void kernel_scale_beta(struct kernel *kernel, double factor);
 
+/* Collective over sites->comm. Stay and uniform only, as comparator: shares everything but weights and spread with `kernel`, which must
+ * outlive it. Not to be freed by kernel_free. */
+status kernel_without_lateral(struct kernel *nested, const struct kernel *kernel);
+void kernel_set_uniform(struct kernel *nested, double share); /* of all molecules; the others stay */
+void kernel_without_lateral_free(struct kernel *nested);
+
 /* Collective over sites->comm. out = K_c in and out = K_c' in for one component. Fields: own sites x lanes, distinct. Values of
  * `in` at non-tissue sites are ignored by apply, at SITE_OFF by adjoint (but must be finite); apply's out is 0 at SITE_OFF,
  * adjoint's 0 outside tissue. */

@@ -125,10 +125,40 @@ void kernel_set_weights(struct kernel *kernel, double beta, const double *latera
 void kernel_scale_beta(struct kernel *kernel, double factor)
 {
     kernel->parameters.beta *= factor;
-    for (int c = 1; c < kernel->n_components; c++)
+    kernel->weight[KERNEL_STAY] = 1.0;
+    for (int c = 1; c < kernel->n_components; c++) {
         kernel->weight[c] *= factor;
-    kernel->weight[KERNEL_STAY] = 1.0 - kernel->parameters.beta;
+        kernel->weight[KERNEL_STAY] -= kernel->weight[c];
+    }
     kernel_set_spread(kernel);
+}
+
+status kernel_without_lateral(struct kernel *nested, const struct kernel *kernel)
+{
+    size_t n = (size_t)kernel->sites->n_own + 1;
+    *nested = *kernel;
+    nested->spread = malloc(n * sizeof *nested->spread);
+    status s = agree(kernel->sites->comm, nested->spread ? MONGE_OK : error_memory("the nested kernel", 8.0 * (double)n));
+    if (s == MONGE_OK)
+        kernel_set_uniform(nested, kernel->weight[kernel->n_components - 1]);
+    else
+        kernel_without_lateral_free(nested);
+    return s;
+}
+
+void kernel_set_uniform(struct kernel *nested, double share)
+{
+    int uniform = nested->n_components - 1;
+    memset(nested->weight, 0, sizeof nested->weight);
+    nested->weight[KERNEL_STAY] = 1.0 - share;
+    nested->weight[uniform] = share;
+    kernel_set_spread(nested);
+}
+
+void kernel_without_lateral_free(struct kernel *nested)
+{
+    free(nested->spread);
+    nested->spread = NULL;
 }
 
 /* --- dense -------------------------------------------------------------------------------------------------------------- */

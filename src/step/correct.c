@@ -333,20 +333,29 @@ static status fit_kernel(struct correction *c)
     c->fit.radius = isnan(o->radius) ? shorter_reach(&c->fit.parameters, c->fit.radius) : o->radius;
     log_kernel(&c->fit);
     fault = learned ? train_phi(c) : MONGE_OK;
+    double ratio =
+        correct_window_density(&c->window, learned ? 1.0 : c->fit.parameters.permeability); /* a learned one has no permeability */
     if (!fault)
-        fault = fitted_kernel(c, c, correct_window_density(&c->window, c->fit.parameters.permeability));
+        fault = fitted_kernel(c, c, ratio);
     if (!fault && c->calibration)
         fault = fitted_kernel(calibrated(c), c, 1.0);
     if (!fault && c->window.used)
-        log_info("  on the whole slide, which holds %.2f of the window's molecules per site: beta %.3f, uniform %.2f",
-                 1.0 / correct_window_density(&c->window, c->fit.parameters.permeability), c->kernel.parameters.beta,
-                 c->kernel.parameters.uniform_weight);
+        log_info("  on the whole slide, which holds %.2f of the window's molecules per site: beta %.3f, uniform %.2f", 1.0 / ratio,
+                 c->kernel.parameters.beta, c->kernel.parameters.uniform_weight);
     return fault;
 }
 
 static void set_strength(struct correction *c, bool cautious)
 {
-    double factor = c->options->beta_scale * (cautious ? .75 : 1.0);
+    const double most = .95; /* of all molecules move */
+    double factor = c->options->beta_scale * (cautious ? .75 : 1.0), moving = 1.0 - c->kernel.weight[KERNEL_STAY];
+    if (c->beta_factor > 0.0 && moving * factor / c->beta_factor > most) {
+        double capped = most / moving * c->beta_factor;
+        if (!c->whole)
+            log_warn("--beta-scale %g: a share of %.2f of all molecules would leave their spots; %.2f is taken (a factor of %.2f)",
+                     c->options->beta_scale, moving * factor / c->beta_factor, most, capped);
+        factor = capped;
+    }
     if (c->beta_factor > 0.0) /* no molecule moves with --beta-scale 0, whatever the strength */
         kernel_scale_beta(&c->kernel, factor / c->beta_factor);
     c->beta_factor = factor;
@@ -430,7 +439,7 @@ static status choose(struct correction *c)
         fault = correct_choose_lengths(c, at, &chosen);
     trial_free(&chosen);
     if (!fault)
-        fault = selection_compare(&c->selection, &at->setting, &at->kernel, &halves, e, total);
+        fault = selection_compare(&c->selection, &at->setting, &at->kernel, &halves, e, c->reference.n_cells ? &reference : NULL, total);
     if (!fault && slide_count(&at->section->slide, SITE_BACKGROUND) > 0) {
         phase_begin("background check");
         fault = background_check_run(&c->background, &at->setting, &c->selection.choices, &at->kernel, &subset, at->e);

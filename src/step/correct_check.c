@@ -29,7 +29,7 @@ static status free_field(struct selection *selection, const struct correct_setti
         ones[i] = 1.0;
     selection->free_field = INFINITY;
     for (int r = 0; r < FREE_RANKS && !fault; r++) {
-        if (ranks[r] > (genes / 3 > 8 ? genes / 3 : 8))
+        if (r > 0 && ranks[r] > genes)
             break;
         struct trial trial = {.setting = setting, .role = "free field", .kernel = &identity, .halves = halves, .e = ones};
         trial.choices = (struct correct_choices){.rank = ranks[r], .rho = INFINITY, .sweeps = selection->choices.sweeps};
@@ -82,8 +82,7 @@ static status fit_uniform_share(struct kernel *kernel, struct journal *journal, 
             known[k] = true;
             if (journal_recall(journal, 1, &nll[k]))
                 continue;
-            kernel->weight[KERNEL_STAY] = 1.0 - at[k];
-            kernel->weight[kernel->n_components - 1] = at[k];
+            kernel_set_uniform(kernel, at[k]);
             fault = totals_nll(kernel, total, work, work + n, &nll[k]);
             if (!fault)
                 fault = journal_note(journal, 1, &nll[k]);
@@ -104,35 +103,40 @@ static status fit_uniform_share(struct kernel *kernel, struct journal *journal, 
 }
 
 static status no_lateral(struct selection *selection, const struct correct_setting *setting, const struct kernel *kernel,
-                         const struct thinned *halves, const double *e, const double *total)
+                         const struct thinned *halves, const double *e, const struct reference *reference, const double *total)
 {
-    struct kernel nested = *kernel; /* shares everything but the weights */
-    for (int c = 1; c < nested.n_components - 1; c++)
-        nested.weight[c] = 0.0;
-    double share;
-    status fault = fit_uniform_share(&nested, &setting->run->journal, total, &share);
+    struct kernel nested;
+    double share = 0.0;
+    status fault = kernel_without_lateral(&nested, kernel);
     if (fault)
         return fault;
-    nested.weight[KERNEL_STAY] = 1.0 - share;
-    nested.weight[nested.n_components - 1] = share;
-    struct trial trial = {
-        .setting = setting, .role = "no lateral spread", .choices = selection->choices, .kernel = &nested, .halves = halves, .e = e};
+    fault = fit_uniform_share(&nested, &setting->run->journal, total, &share);
+    kernel_set_uniform(&nested, share);
+    struct trial trial = {.setting = setting,
+                          .role = "no lateral spread",
+                          .choices = selection->choices,
+                          .kernel = &nested,
+                          .halves = halves,
+                          .e = e,
+                          .reference = reference};
     struct score score = {0};
-    fault = trial_score(&trial, &score);
+    if (!fault)
+        fault = trial_score(&trial, &score);
     if (!fault) {
         selection->no_lateral = score.nll;
         score_difference(&score, &selection->score, &selection->no_lateral_difference, &selection->no_lateral_se);
     }
     score_free(&score);
     trial_free(&trial);
+    kernel_without_lateral_free(&nested);
     return fault;
 }
 
 status selection_compare(struct selection *selection, const struct correct_setting *setting, const struct kernel *kernel,
-                         const struct thinned *halves, const double *e, const double *total)
+                         const struct thinned *halves, const double *e, const struct reference *reference, const double *total)
 {
     status fault = free_field(selection, setting, halves);
-    return fault ? fault : no_lateral(selection, setting, kernel, halves, e, total);
+    return fault ? fault : no_lateral(selection, setting, kernel, halves, e, reference, total);
 }
 
 /* ---- left-out background ---- */
@@ -167,10 +171,8 @@ static status fold_new(struct fold *fold, const struct correct_setting *setting,
     fold->held.total = calloc(genes + 1, sizeof(double));
     fold->e = malloc((n + 1) * sizeof(double));
     fold->is_held = calloc(n + 1, 1);
-    if (!fold->fit.count || !fold->held.count || !fold->fit.total || !fold->held.total || !fold->e || !fold->is_held) {
-        fold_free(fold);
+    if (!fold->fit.count || !fold->held.count || !fold->fit.total || !fold->held.total || !fold->e || !fold->is_held)
         return error_memory("the background check", 8.0 * (double)entries);
-    }
     struct block_map map = block_map_of(setting->slide);
     for (size_t i = 0; i < n; i++) {
         int64_t site = columns->sites.first + (int64_t)i, across, down;
@@ -278,11 +280,12 @@ static status gene_means(const struct fold *fold, const struct slide *slide, dou
 static status one_fold(const struct correct_setting *setting, const struct correct_choices *choices, const struct kernel *kernel,
                        const struct gene_counts *columns, const double *e, int colour, double parts[PARTS], double *held_spots)
 {
-    struct fold fold;
+    struct fold fold = {0};
     double *site_total = calloc((size_t)columns->sites.n_own + 1, sizeof *site_total);
     status fault = site_total ? fold_new(&fold, setting, columns, e, colour) : error_memory("the background check", 0.0);
     fault = agree(setting->grid->comm, fault);
     if (fault) {
+        fold_free(&fold); /* made here, but not on another rank */
         free(site_total);
         return fault;
     }

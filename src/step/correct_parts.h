@@ -160,9 +160,10 @@ status selection_choose(struct selection *selection, const struct correct_settin
 void selection_record(struct selection *selection, const char *name, const struct score *score, const struct score *against);
 /* a is better than b by more than max(se_factor standard errors, margin) */
 bool score_better(const struct score *a, const struct score *b, double se_factor, double margin);
-/* Collective. The two comparators of the chosen model: free field and nested model; total: X1 summed over genes, own sites. */
+/* Collective. The two comparators of the chosen model: free field and nested model (with the reference, if the chosen model has one); total:
+ * X1 summed over genes, own sites. */
 status selection_compare(struct selection *selection, const struct correct_setting *setting, const struct kernel *kernel,
-                         const struct thinned *halves, const double *e, const double *total);
+                         const struct thinned *halves, const double *e, const struct reference *reference, const double *total);
 void selection_free(struct selection *selection);
 
 /* Local. MONGE_USAGE if lengths are wanted of a kernel that has none. */

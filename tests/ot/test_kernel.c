@@ -494,6 +494,26 @@ static void strength_changes_weights_only(void **state)
     slide_free(&slide);
 }
 
+static void comparator_is_a_kernel(void **state)
+{
+    (void)state;
+    struct slide slide;
+    struct partition sites;
+    struct kernel kernel, nested;
+    lattice_slide(&slide, LATTICE_HEX, 23, 37, true);
+    sites_shared(&sites, &slide);
+    assert_int_equal(make_radius_4(&kernel, &slide, &sites), MONGE_OK);
+    assert_int_equal(kernel_without_lateral(&nested, &kernel), MONGE_OK);
+    check_kernel(&nested, "without lateral parts");
+    kernel_set_uniform(&nested, .16);
+    check_kernel(&nested, "a share of .16 spread evenly");
+    kernel_without_lateral_free(&nested);
+    check_kernel(&kernel, "the kernel it came from");
+    kernel_free(&kernel);
+    partition_free(&sites);
+    slide_free(&slide);
+}
+
 static void refuses_bad_parameters(void **state)
 {
     (void)state;
@@ -521,7 +541,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(dense_properties),        cmocka_unit_test(mixture_properties),
         cmocka_unit_test(truncated_is_near_dense), cmocka_unit_test(far_field_of_large_slides),
         cmocka_unit_test(geometry_and_profile),    cmocka_unit_test(strength_changes_weights_only),
-        cmocka_unit_test(refuses_bad_parameters),
+        cmocka_unit_test(comparator_is_a_kernel),  cmocka_unit_test(refuses_bad_parameters),
     };
     SUITE(argc, argv, tests);
 }

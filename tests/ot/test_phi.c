@@ -384,6 +384,13 @@ static void lattice_kernel_equals_dense(void **state)
     figure("  its adjoint by r and phi, relative", relative, "<", 1e-9);
     assert_true(relative < 1e-9);
     phi_pairs_free(pairs);
+
+    kernel_scale_beta(&kernel, .75); /* three quarters of what left the spot still leave it */
+    double stays = 1.0 - .75 * (1.0 - stay), sum = 0.0;
+    for (int c = 0; c < kernel.n_components; c++)
+        sum += kernel.weight[c];
+    figure("  scaled: sum of its weights - 1", fabs(sum - 1.0), "<", 1e-15);
+    assert_true(fabs(sum - 1.0) < 1e-15 && fabs(kernel.weight[KERNEL_STAY] - stays) < 1e-15);
     kernel_free(&kernel);
     partition_free(&sites);
     slide_free(&slide);
