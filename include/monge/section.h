@@ -59,6 +59,7 @@ struct section_part {
 struct section {
     MPI_Comm comm;            /* not owned */
     char *source;             /* the path that was read, for messages and provenance; "simulated" or NULL: made in memory */
+    bool h5ad;                /* source is one .h5ad: what it holds besides is carried over to the output */
     char *counts_name;        /* "X", "layers/raw", "raw/X", "outs/raw_feature_bc_matrix.h5" */
     int64_t n_spots, n_genes; /* rows and columns of the input */
     struct slide slide;
@@ -76,6 +77,8 @@ struct section {
     struct section_part *parts; /* a stack of several sections, in the order given; n_parts 0: a single section */
     struct result *results;
     int n_results;
+    const char **outdated; /* n_outdated paths of the input that the output does not carry over (section_outdate) */
+    int n_outdated;
     struct checkpoint *checkpoint; /* where steps save their progress (checkpoint.h); NULL: nowhere. Not owned */
 };
 
@@ -93,6 +96,10 @@ struct section_size section_size(const struct section *section);
 
 /* This rank's rows of the input file, [first, end): equal shares in rank order. Needs comm and n_spots only. */
 void section_file_rows(const struct section *section, int64_t *first, int64_t *end);
+
+/* The output will not carry these paths over from the input (a whole group, or one object), unless they are results. The last path is
+ * followed by NULL; paths must outlive the section. Every rank alike; only memory can fail. */
+status section_outdate(struct section *section, const char *const *paths);
 
 /* Adding results: the section takes copies, except of sparse rows, which it takes over. A result of the same path is replaced.
  * Not collective, but every rank must add the same results in the same order. uns paths lie below uns ("monge/correct/beta"; a

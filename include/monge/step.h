@@ -16,6 +16,8 @@ struct step {
     const struct option_table *options;
     /* How many inputs it takes as one section, a stack (section.h); 0 stands for 1. */
     int least_inputs, most_inputs;
+    /* NULL, or paths of the .h5ad that are the step's own, the last followed by NULL: what an earlier run left there is not carried over. */
+    const char *const *results;
     bool all_tissue; /* an input that does not say which spots lie in tissue will do, and spots at one place */
     /* Collective over section->comm. Adds its results to the section. */
     status (*run)(struct section *section, const void *options);

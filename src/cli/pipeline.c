@@ -121,6 +121,11 @@ static status begin(MPI_Comm comm, const struct run_options *run, const struct o
         section_free(section);
         return done;
     }
+    for (int k = 0; k < n_steps; k++)
+        if (steps[k].verb->step && steps[k].verb->step->results && section_outdate(section, steps[k].verb->step->results) != MONGE_OK) {
+            section_free(section);
+            return error_code();
+        }
     log_info("read %s: %lld spots, %lld genes, %.1f MB in %.1f s", section->source, (long long)section->n_spots,
              (long long)section->n_genes, bytes / 1e6, seconds);
     for (int k = 0; k < section->n_parts; k++)

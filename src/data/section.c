@@ -55,6 +55,7 @@ void section_free(struct section *section)
     for (int i = 0; i < section->n_results; i++)
         result_clear(&section->results[i]);
     free(section->results);
+    free(section->outdated);
     for (int k = 0; k < section->n_parts; k++) {
         free(section->parts[k].name);
         free(section->parts[k].source);
@@ -313,4 +314,18 @@ struct section_size section_size(const struct section *section)
     int64_t n_entries = section->counts.start[section->counts.n_rows];
     MPI_Allreduce(MPI_IN_PLACE, &n_entries, 1, MPI_INT64_T, MPI_SUM, section->comm);
     return (struct section_size){section->n_spots, section->n_genes, section->slide.n_sites, n_entries};
+}
+
+status section_outdate(struct section *section, const char *const *paths)
+{
+    int n = 0;
+    while (paths[n])
+        n++;
+    const char **more = realloc(section->outdated, (size_t)(section->n_outdated + n + 1) * sizeof *more);
+    if (!more)
+        return error_memory("the list of outdated results", 8.0 * n);
+    section->outdated = more;
+    memcpy(more + section->n_outdated, paths, (size_t)n * sizeof *paths);
+    section->n_outdated += n;
+    return MONGE_OK;
 }

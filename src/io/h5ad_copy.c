@@ -12,8 +12,8 @@
 
 struct copying {
     const char *from_path, *to_path;
-    int n_replaced;
-    const char *const *replaced;
+    int n_left_out;
+    const char *const *left_out;
     const char *group; /* path of the group being copied, "" or "uns/" */
     hid_t from, to;    /* that group in both files */
     status s;
@@ -24,16 +24,16 @@ static status failed(const struct copying *c, const char *name)
     return error_set(MONGE_IO, "%s: cannot copy %s%s to %s (%s); is the disk full?", c->from_path, c->group, name, c->to_path, h5_reason());
 }
 
-enum fate { COPIED, REPLACED, ENTERED };
+enum fate { COPIED, LEFT_OUT, ENTERED };
 
 static enum fate fate_of(const struct copying *c, const char *path)
 {
     size_t length = strlen(path);
     enum fate fate = COPIED;
-    for (int i = 0; i < c->n_replaced; i++) {
-        if (!strcmp(c->replaced[i], path))
-            return REPLACED;
-        if (!strncmp(c->replaced[i], path, length) && c->replaced[i][length] == '/')
+    for (int i = 0; i < c->n_left_out; i++) {
+        if (!strcmp(c->left_out[i], path))
+            return LEFT_OUT;
+        if (!strncmp(c->left_out[i], path, length) && c->left_out[i][length] == '/')
             fate = ENTERED;
     }
     return fate;
@@ -205,10 +205,10 @@ static herr_t mend_object(hid_t root, const char *name, const H5O_info_t *info, 
     return 0;
 }
 
-status h5ad_copy(hid_t from, const char *from_path, hid_t to, const char *to_path, int n_replaced, const char *const *replaced)
+status h5ad_copy(hid_t from, const char *from_path, hid_t to, const char *to_path, int n_left_out, const char *const *left_out)
 {
     struct copying c = {
-        .from_path = from_path, .to_path = to_path, .n_replaced = n_replaced, .replaced = replaced, .group = "", .s = MONGE_OK};
+        .from_path = from_path, .to_path = to_path, .n_left_out = n_left_out, .left_out = left_out, .group = "", .s = MONGE_OK};
     hid_t root = H5Gopen2(from, "/", H5P_DEFAULT), to_root = H5Gopen2(to, "/", H5P_DEFAULT);
     c.from = root;
     c.to = to_root;

@@ -368,3 +368,21 @@ status put_column_name(hid_t file, const char *file_path, const char *path, cons
     texts_free(names, n);
     return s;
 }
+
+status drop_column_name(hid_t file, const char *file_path, const char *path, const char *column)
+{
+    int64_t n, kept = 0;
+    char **names;
+    status s = h5_texts_attribute(file, path, "column-order", &n, &names);
+    if (s != MONGE_OK)
+        return error_prefix("%s", file_path);
+    for (int64_t i = 0; i < n; i++)
+        if (strcmp(names[i], column) != 0)
+            names[kept++] = names[i];
+        else
+            free(names[i]);
+    if (kept < n)
+        s = write_column_order(file, file_path, path, kept, names);
+    texts_free(names, kept);
+    return s;
+}

@@ -34,9 +34,11 @@ status put_real_sparse(hid_t file, const char *file_path, const char *path, cons
 /* A csr_matrix whose data (int32 or float32), indices and indptr are to be filled later. */
 status put_sparse(hid_t file, const char *file_path, const char *path, int64_t n_rows, int64_t n_cols, int64_t n_entries, bool integer);
 
-/* An empty dataframe with the index column `_index`; and a column's name added to its column-order (if it is not there). */
+/* An empty dataframe with the index column `_index`; a column's name added to its column-order (if it is not there), or taken from it (if it
+ * is). */
 status put_dataframe(hid_t file, const char *file_path, const char *path);
 status put_column_name(hid_t file, const char *file_path, const char *path, const char *column);
+status drop_column_name(hid_t file, const char *file_path, const char *path, const char *column);
 
 /* The file form of a value type. Boolean: to be closed with H5Tclose like all of them. */
 hid_t put_file_type(enum value_type type);

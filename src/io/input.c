@@ -243,6 +243,7 @@ static status take_names(struct section *section, struct input *input)
     section->gene_id = input->gene_id;
     input->gene_name = input->gene_id = NULL;
     section->source = text_copy(input->source);
+    section->h5ad = input->h5ad;
     section->counts_name = text_copy(input->counts_name);
     section->image = input->image;
     memset(&input->image, 0, sizeof input->image);

@@ -9,6 +9,7 @@
 struct input {
     char source[4096];     /* the path that the user gave */
     char file[4096];       /* the HDF5 file that holds the counts */
+    bool h5ad;             /* it is an .h5ad */
     char counts_name[600]; /* what the counts are called in messages and provenance */
     int64_t n_spots, n_genes;
     uint8_t *in_tissue;             /* n_spots or NULL */

@@ -40,8 +40,9 @@ static status read_hdf5_head(struct input *input, const struct read_options *opt
     status s = input_find_file(input);
     if (s == MONGE_OK)
         s = h5_open_read(input->file, &file);
+    input->h5ad = s == MONGE_OK && !tenx_recognised(file);
     if (s == MONGE_OK)
-        s = tenx_recognised(file) ? tenx_read_head(input, file, options) : h5ad_read_head(input, file, options);
+        s = input->h5ad ? h5ad_read_head(input, file, options) : tenx_read_head(input, file, options);
     if (file >= 0)
         H5Fclose(file);
     return s;

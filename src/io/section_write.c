@@ -49,19 +49,6 @@ static bool begins(const char *path, const char *folder)
 
 /* --- what is to be written --------------------------------------------------------------------------------------------- */
 
-static bool is_h5ad(const char *source)
-{
-    struct stat about;
-    if (!source || stat(source, &about) != 0 || S_ISDIR(about.st_mode))
-        return false;
-    hid_t file;
-    bool h5ad = h5_open_read(source, &file) == MONGE_OK && h5_kind(file, "obs") == H5_IS_GROUP;
-    if (file >= 0)
-        H5Fclose(file);
-    error_clear();
-    return h5ad;
-}
-
 /* obs and obsm of a Section that no .h5ad holds: lattice coordinates (hexagonal columns as 10x numbers them), tissue, positions (in
  * micrometres, or in pitches if those are unknown). */
 static status describe_spots(struct output *out)
@@ -207,12 +194,10 @@ static status measure(struct output *out)
 static status plan(struct output *out, int rank)
 {
     const struct section *section = out->section;
-    int copies = rank == 0 && is_h5ad(section->source);
-    MPI_Bcast(&copies, 1, MPI_INT, 0, section->comm);
-    out->copies = copies;
+    out->copies = section->h5ad;
     out->own = (struct section){.comm = section->comm, .n_spots = section->n_spots, .n_genes = section->n_genes};
     out->own.sites.n_own = section->sites.n_own;
-    status s = copies ? MONGE_OK : describe_spots(out);
+    status s = out->copies ? MONGE_OK : describe_spots(out);
     if (s == MONGE_OK)
         s = list_items(out);
     s = agree(section->comm, s);
@@ -339,17 +324,38 @@ static status make_anndata(const struct output *out, hid_t file)
     return s == MONGE_OK ? make_image(out, file) : s;
 }
 
+/* What an earlier run of a step left behind, and is not written anew, is no column any more. */
+static status drop_outdated_columns(const struct output *out, hid_t file)
+{
+    static const char *const frames[] = {"obs", "var"};
+    status s = MONGE_OK;
+    for (int k = 0; k < out->section->n_outdated; k++)
+        for (int f = 0; f < 2 && s == MONGE_OK; f++) {
+            const char *path = out->section->outdated[k];
+            if (!strncmp(path, frames[f], 3) && path[3] == '/')
+                s = drop_column_name(file, out->temporary, frames[f], path + 4);
+        }
+    return s;
+}
+
 static status copy_input(const struct output *out, hid_t file)
 {
-    const char **paths = malloc((size_t)(out->n_items + 1) * sizeof *paths);
+    int n = out->n_items, n_outdated = out->section->n_outdated;
+    const char **paths = malloc((size_t)(n + n_outdated + 1) * sizeof *paths);
     if (!paths)
-        return error_memory("the list of results", 8.0 * out->n_items);
-    for (int k = 0; k < out->n_items; k++)
+        return error_memory("the list of results", 8.0 * n);
+    for (int k = 0; k < n; k++)
         paths[k] = out->items[k]->path;
+    for (int k = 0; k < n_outdated; k++)
+        paths[n + k] = out->section->outdated[k];
     hid_t from = -1;
     status s = h5_open_read(out->section->source, &from);
+    if (s != MONGE_OK)
+        error_prefix("the output carries over what the input holds besides, so the input must stay in its place until then");
+    else
+        s = h5ad_copy(from, out->section->source, file, out->temporary, n + n_outdated, paths);
     if (s == MONGE_OK)
-        s = h5ad_copy(from, out->section->source, file, out->temporary, out->n_items, paths);
+        s = drop_outdated_columns(out, file);
     if (from >= 0)
         H5Fclose(from);
     free(paths);

@@ -201,7 +201,11 @@ static status align_run(struct section *section, const void *values)
     return fault;
 }
 
+static const char *const results[] = {"obs/align_mass",  "obsm/align_center_W", "obsm/spatial_aligned",
+                                      "uns/monge/align", "varm/align_center_H", NULL};
+
 const struct step step_align = {.options = &align_options,
+                                .results = results,
                                 .run = align_run,
                                 .plan = align_plan,
                                 .cost = align_cost,

@@ -233,7 +233,10 @@ static status domains_run(struct section *section, const void *values)
     return fault;
 }
 
+static const char *const results[] = {"uns/monge/domains", NULL};
+
 const struct step step_domains = {.options = &domains_options,
+                                  .results = results,
                                   .run = domains_run,
                                   .plan = domains_plan,
                                   .cost = domains_cost,

@@ -321,6 +321,51 @@ static void made_in_memory(void **state)
     }
 }
 
+/* What an earlier run left and the new one does not write again is gone, the rest is carried over. */
+static void results_of_an_earlier_run(void **state)
+{
+    (void)state;
+    static const char *const outdated[] = {"uns/monge/correct", "obs/late",    "obs/factor", "varm/weights",
+                                           "layers/mean",       "obsm/absent", NULL};
+    const char *path = scratch_file("earlier.h5ad");
+    struct section section = made_section(MPI_COMM_WORLD, LATTICE_SQUARE, 19, 23, 7);
+    add_results(&section);
+    must_write(&section, path);
+    section_free(&section);
+    must_read(&section, MPI_COMM_WORLD, path, &spatial);
+    assert_int_equal(section_outdate(&section, outdated), MONGE_OK);
+    double *own = calloc((size_t)section.sites.n_own + 1, sizeof *own);
+    assert_int_equal(section_add_obs(&section, "factor", VALUE_REAL, own), MONGE_OK);
+    free(own);
+    assert_int_equal(section_add_uns_real(&section, "monge/correct/beta", 0.25), MONGE_OK);
+    must_write(&section, path);
+    section_free(&section);
+    check_in_python(path, "\"list(a.uns['monge']['correct']) == ['beta']\" \"a.uns['monge']['correct']['beta'] == .25\" "
+                          "\"'late' not in a.obs\" \"(a.obs['factor'] == 0).all()\" \"'row_number' in a.obs\" \"'X_pca' in a.obsm\" "
+                          "\"'weights' not in a.varm\" \"'mean' not in a.layers\" \"'corrected' in a.layers\" \"'number' in a.var\"");
+}
+
+static void input_that_vanishes(void **state)
+{
+    (void)state;
+    char input[4096];
+    snprintf(input, sizeof input, "%s", scratch_file("vanishing.h5ad"));
+    struct section section = made_section(MPI_COMM_WORLD, LATTICE_SQUARE, 19, 23, 7);
+    must_write(&section, input);
+    section_free(&section);
+    must_read(&section, MPI_COMM_WORLD, input, &spatial);
+    MPI_Barrier(MPI_COMM_WORLD);
+    if (suite_rank() == 0)
+        remove(input);
+    MPI_Barrier(MPI_COMM_WORLD);
+    const char *output = scratch_file("without_input.h5ad");
+    assert_int_equal(section_write(&section, output), MONGE_NO_INPUT);
+    assert_non_null(strstr(error_message(), input));
+    assert_non_null(strstr(error_message(), "must stay"));
+    assert_int_not_equal(access(output, F_OK), 0);
+    section_free(&section);
+}
+
 static void beads_made_in_memory(void **state)
 {
     (void)state;
@@ -573,6 +618,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(columns_of_every_kind),
         cmocka_unit_test(positions_alone),
         cmocka_unit_test(made_in_memory),
+        cmocka_unit_test(results_of_an_earlier_run),
+        cmocka_unit_test(input_that_vanishes),
         cmocka_unit_test(beads_made_in_memory),
         cmocka_unit_test(input_is_preserved),
         cmocka_unit_test(references_survive),
