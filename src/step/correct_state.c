@@ -6,8 +6,10 @@
  *   the field shared by the genes      after every sweep
  *   corrected genes                    after every batch
  *
- * The journal (monge/journal.h) makes a run that is taken up again go the same way as before, without the work. Everything else is computed again from the section: it is quick, and has the same bits. Rows of the field are keyed by site and by gene,
- * corrected counts by gene, so that any grid can read them. */
+ * The journal (monge/journal.h) makes a run that is taken up again go the same way as before, without the work. Everything else is computed
+ * again from the section: it is quick, and has the same bits. Rows of the field are keyed by site and by gene, corrected counts by gene, so
+ * that any grid can read them. Genes that a checkpoint held and that have not been put in their place yet are saved again as they are: the
+ * spot totals count them already. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,33 +99,80 @@ static void readout_figures(const struct readout *r, double *figures[FIGURES])
     figures[3] = r->moran_after;
 }
 
-static void put_columns(struct checkpoint *k, const struct correction *c, const char *name, const struct sparse_columns *columns)
+/* Own genes that are corrected, in this run or before. */
+struct known {
+    int64_t n;
+    int64_t *at;  /* n: own gene, ascending */
+    int32_t *key; /* n */
+};
+
+static struct known genes_known(struct checkpoint *k, const struct correction *c)
 {
-    checkpoint_put_sparse(k, name, c->readout.genes_done, c->columns.gene, columns->start, c->columns.sites.first, columns->site,
-                          columns->value);
+    const struct readout *r = &c->readout;
+    size_t most = (size_t)c->columns.n_genes + 1;
+    struct known known = {0, checkpoint_room(k, most * sizeof *known.at), checkpoint_room(k, most * sizeof *known.key)};
+    for (int64_t g = 0; g < c->columns.n_genes && known.at && known.key; g++)
+        if (g < r->genes_done || (r->stored && r->stored[g])) {
+            known.at[known.n] = g;
+            known.key[known.n++] = c->columns.gene[g];
+        }
+    return known;
+}
+
+/* The first genes_done genes from `done`, the others as they were stored. */
+static void put_columns(struct checkpoint *k, const struct correction *c, const char *name, const struct known *known,
+                        const struct sparse_columns *done, const struct sparse_columns *stored)
+{
+    int64_t first = c->columns.sites.first, n_done = c->readout.genes_done, entries = done->start[n_done];
+    if (known->n == n_done) {
+        checkpoint_put_sparse(k, name, n_done, known->key, done->start, first, done->site, done->value);
+        return;
+    }
+    for (int64_t i = n_done; i < known->n; i++)
+        entries += stored->start[known->at[i] + 1] - stored->start[known->at[i]];
+    int64_t *start = checkpoint_room(k, (size_t)(known->n + 1) * sizeof *start), at = done->start[n_done];
+    int32_t *site = checkpoint_room(k, ((size_t)entries + 1) * sizeof *site);
+    float *value = checkpoint_room(k, ((size_t)entries + 1) * sizeof *value);
+    if (!start || !site || !value)
+        return;
+    memcpy(start, done->start, (size_t)(n_done + 1) * sizeof *start);
+    if (at > 0) {
+        memcpy(site, done->site, (size_t)at * sizeof *site);
+        memcpy(value, done->value, (size_t)at * sizeof *value);
+    }
+    for (int64_t i = n_done; i < known->n; i++) {
+        int64_t from = stored->start[known->at[i]], length = stored->start[known->at[i] + 1] - from;
+        if (length > 0) {
+            memcpy(site + at, stored->site + from, (size_t)length * sizeof *site);
+            memcpy(value + at, stored->value + from, (size_t)length * sizeof *value);
+        }
+        start[i + 1] = at += length;
+    }
+    checkpoint_put_sparse(k, name, known->n, known->key, start, first, site, value);
 }
 
 /* Collective: sums over genes so far are added up over the gene groups. */
 static status put_readout(struct checkpoint *k, const struct correction *c)
 {
     const struct readout *r = &c->readout;
-    int64_t n = c->columns.sites.n_own, genes = r->genes_done;
+    int64_t n = c->columns.sites.n_own;
+    struct known known = genes_known(k, c);
     struct exact *total = checkpoint_room(k, (size_t)n * sizeof *total);
-    double *rows = checkpoint_room(k, (size_t)(genes * FIGURES) * sizeof *rows), *figures[FIGURES];
-    status fault = agree(c->grid.comm, total && rows ? MONGE_OK : error_code());
+    double *rows = checkpoint_room(k, (size_t)(known.n * FIGURES) * sizeof *rows), *figures[FIGURES];
+    status fault = agree(c->grid.comm, total && rows && known.at && known.key ? MONGE_OK : error_code());
     if (fault)
         return fault;
     memcpy(total, r->site_total, (size_t)n * sizeof *total);
     exact_allreduce(total, (int)n, c->grid.gene_comm);
     readout_figures(r, figures);
-    for (int64_t g = 0; g < genes; g++)
+    for (int64_t i = 0; i < known.n; i++)
         for (int f = 0; f < FIGURES; f++)
-            rows[g * FIGURES + f] = figures[f][g];
+            rows[i * FIGURES + f] = figures[f][known.at[i]];
     checkpoint_put_rows(k, "spot totals", CHECKPOINT_LONG, sites_to_put(&c->columns), (int64_t)(sizeof *total / sizeof(int64_t)), total);
-    checkpoint_put_keyed(k, "genes", genes_to_put(&c->columns, genes), c->columns.gene, FIGURES, rows);
-    put_columns(k, c, "corrected", &r->counts);
+    checkpoint_put_keyed(k, "genes", genes_to_put(&c->columns, known.n), known.key, FIGURES, rows);
+    put_columns(k, c, "corrected", &known, &r->counts, &r->stored_counts);
     if (r->keep_mean)
-        put_columns(k, c, "corrected mean", &r->mean);
+        put_columns(k, c, "corrected mean", &known, &r->mean, &r->stored_mean);
     return MONGE_OK;
 }
 

@@ -174,6 +174,27 @@ static void learned_kernel_and_sample(void **state)
         stopped_and_taken_up(settings, 32, 40, 50);
 }
 
+/* Stopped again before what the last checkpoint held is put in its place: batches of another number of ranks stand between those of this one. */
+static void many_batches(void **state)
+{
+    (void)state;
+    if (suite_size() != 4)
+        return;
+    char kernel[600];
+    snprintf(kernel, sizeof kernel, "%s", in_scratch("kernel.txt"));
+    if (suite_rank() == 0) {
+        FILE *file = fopen(kernel, "w");
+        assert_non_null(file);
+        fputs("beta 0.4\n0 1\n1 0.5\n2 0.1\n", file);
+        fclose(file);
+    }
+    MPI_Barrier(MPI_COMM_WORLD);
+    const char *const settings[][2] = {{"kernel", kernel}, {"mean-layer", "yes"},     {"rank", "4"},        {"alpha", "5"},
+                                       {"rho", "0"},       {"gene-weights", "0"},     {"prior-trend", "0"}, {"steps", "2"},
+                                       {"sweeps", "4"},    {"selection-genes", "32"}, {NULL, NULL}};
+    stopped_and_taken_up(settings, 12, 500, 5);
+}
+
 static void literal_formulation(void **state)
 {
     (void)state;
@@ -186,6 +207,6 @@ int main(int argc, char **argv)
 {
     log_open(getenv("MONGE_VERBOSE") != NULL, false);
     const struct CMUnitTest tests[] = {cmocka_unit_test(default_choices), cmocka_unit_test(learned_kernel_and_sample),
-                                       cmocka_unit_test(literal_formulation)};
+                                       cmocka_unit_test(many_batches), cmocka_unit_test(literal_formulation)};
     SUITE(argc, argv, tests);
 }
