@@ -249,8 +249,8 @@ void progress_update(struct progress *p, int64_t done)
         return;
     double now = wall_seconds();
     bool terminal = journal.terminal >= 0;
-    if (now - p->printed < (terminal ? TERMINAL_INTERVAL : BATCH_INTERVAL))
-        return;
+    if (now - p->printed < (terminal ? TERMINAL_INTERVAL : BATCH_INTERVAL) || (!terminal && done == p->total))
+        return; /* what follows tells the end */
     p->printed = now;
     char left[64], text[LINE];
     double part = (double)done / (double)p->total;
