@@ -20,15 +20,18 @@ void log_name(bool speaks, const char *name);
 /* From now on calls watch (NULL: nobody) with each phase that begins (part 0) and each progress (part done). */
 void log_watch(void (*watch)(const char *what, double part));
 
-/* Progress: a line redrawn with ETA on a terminal, a plain timed line at most every 10 s in a batch log. */
+/* Progress: a line redrawn with ETA on a terminal, a plain timed line at most every 10 s in a batch log. A terminal is one that stderr is, or
+ * one that mpirun shows stderr on. */
 struct progress {
     const char *what;
-    int64_t total;
+    int64_t total; /* may change on the way */
+    int64_t first; /* done before the start, by the run that this one continues; 0 unless set after progress_start */
     double started, printed;
 };
 void progress_start(struct progress *p, const char *what, int64_t total);
-void progress_update(struct progress *p, int64_t done);
-void progress_finish(struct progress *p);
+void progress_update(struct progress *p, int64_t done); /* nothing if total is 0 */
+void progress_finish(struct progress *p);               /* tells how long it took, if that is worth telling */
+void progress_drop(struct progress *p);                 /* ends it without a word, where a message about the result follows */
 
 /* Phase times of this rank: phases are created at first use, in order; phase_begin ends the running phase. */
 enum { PHASES_MAX = 32 };

@@ -1,31 +1,38 @@
 /* Messages, progress and phase times.
  *
  * On a terminal a progress line is redrawn in place, and any other message first wipes it; in a batch log each line stands alone
- * and carries the seconds since log_open. */
+ * and carries the seconds since log_open.
+ *
+ * Open MPI gives its processes a pipe for stderr and always a terminal of its own making for stdout, wherever mpirun's go, so isatty tells
+ * nothing of either. What stderr ends up on is the stderr of the mpirun that started this process. */
 #include "monge/log.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE = 1024 };
+enum { LINE = 1024, COLUMNS = 80 };
 static const double BATCH_INTERVAL = 10.0, TERMINAL_INTERVAL = 0.2; /* seconds between progress lines */
 static const double WORTH_TELLING = 1.0;                            /* finished work below this many seconds is not announced */
 
 static struct {
-    bool speaks, quiet, terminal;
-    bool drawn; /* a progress line is on the terminal's last line */
+    bool speaks, quiet;
+    int terminal; /* a descriptor of the one that shows stderr, for its width; -1: none does */
+    bool drawn;   /* a progress line is on the terminal's last line */
     double opened;
     char name[256];                               /* of the section, in front of every line; "": none */
     void (*watch)(const char *what, double part); /* or NULL */
     char **warnings;
     int n_warnings;
     const struct log_listener *listener;
-} journal;
+} journal = {.terminal = -1};
 
 double wall_seconds(void)
 {
@@ -41,11 +48,58 @@ double peak_memory_bytes(void)
     return 1024.0 * (double)usage.ru_maxrss;
 }
 
+/* Is it an mpirun that started this process, by its name? A shell or a script between them may send stderr elsewhere. */
+static bool parent_is_mpirun(pid_t parent)
+{
+    static const char *const names[] = {"mpirun", "mpiexec", "orterun", "prterun"}; /* also mpirun.openmpi */
+    char path[64], name[32] = "";
+    snprintf(path, sizeof path, "/proc/%ld/comm", (long)parent);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return false;
+    bool read = fgets(name, sizeof name, file) != NULL;
+    fclose(file);
+    for (size_t i = 0; read && i < sizeof names / sizeof *names; i++)
+        if (!strncmp(name, names[i], strlen(names[i])))
+            return true;
+    return false;
+}
+
+/* A descriptor of the terminal that shows stderr; -1: none. On another node than mpirun's, and where /proc is closed, none is found. */
+static int find_terminal(void)
+{
+    struct stat about;
+    if (isatty(STDERR_FILENO) == 1)
+        return STDERR_FILENO;
+    pid_t parent = getppid();
+    if (fstat(STDERR_FILENO, &about) != 0 || !S_ISFIFO(about.st_mode) || !parent_is_mpirun(parent))
+        return -1;
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%ld/fd/%d", (long)parent, STDERR_FILENO);
+    if (stat(path, &about) != 0 || !S_ISCHR(about.st_mode))
+        return -1;
+    int found = open(path, O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    if (found >= 0 && isatty(found) == 1)
+        return found;
+    if (found >= 0)
+        close(found);
+    return -1;
+}
+
+/* It may be made wider or narrower at any time. */
+static int terminal_columns(void)
+{
+    struct winsize size;
+    return ioctl(journal.terminal, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : COLUMNS;
+}
+
 void log_open(bool speaks, bool quiet)
 {
     journal.speaks = speaks;
     journal.quiet = quiet;
-    journal.terminal = isatty(STDERR_FILENO) == 1;
+    if (journal.terminal > STDERR_FILENO)
+        close(journal.terminal);
+    journal.terminal = speaks ? find_terminal() : -1;
     journal.drawn = false;
     journal.opened = wall_seconds();
 }
@@ -178,37 +232,48 @@ static void print_duration(char *text, size_t size, double seconds)
         snprintf(text, size, "%ld s", whole);
 }
 
+/* A line that is longer than the terminal is wide would go on in the next one, and could not be redrawn: its end is left out. */
+static void draw(const char *text)
+{
+    int room = terminal_columns() - 3; /* beside the indent, and the last column, from which some terminals go on by themselves */
+    fprintf(stderr, "\r\033[K  %.*s", room > 0 ? room : 0, text);
+    fflush(stderr);
+    journal.drawn = true;
+}
+
 void progress_update(struct progress *p, int64_t done)
 {
     if (journal.watch && done > 0 && p->total > 0)
         journal.watch(p->what, (double)done / (double)p->total);
-    if (!journal.speaks || journal.quiet || journal.name[0] || done <= 0 || p->total <= 0)
+    if (!journal.speaks || journal.quiet || journal.name[0] || done <= p->first || p->total <= 0)
         return;
     double now = wall_seconds();
-    if (now - p->printed < (journal.terminal ? TERMINAL_INTERVAL : BATCH_INTERVAL))
-        return;
+    bool terminal = journal.terminal >= 0;
+    if (now - p->printed < (terminal ? TERMINAL_INTERVAL : BATCH_INTERVAL) || (!terminal && done == p->total))
+        return; /* what follows tells the end */
     p->printed = now;
     char left[64], text[LINE];
     double part = (double)done / (double)p->total;
-    print_duration(left, sizeof left, (now - p->started) * (1.0 - part) / part);
+    print_duration(left, sizeof left, (now - p->started) * (double)(p->total - done) / (double)(done - p->first));
     snprintf(text, sizeof text, "%s: %lld of %lld (%.0f %%), %s left", p->what, (long long)done, (long long)p->total, 100.0 * part, left);
-    if (!journal.terminal) {
+    if (terminal)
+        draw(text);
+    else
         print_line("", text);
-        return;
-    }
-    wipe();
-    fprintf(stderr, "  %s", text);
-    fflush(stderr);
-    journal.drawn = true;
+}
+
+void progress_drop(struct progress *p)
+{
+    p->total = 0;
+    if (journal.speaks)
+        wipe();
 }
 
 void progress_finish(struct progress *p)
 {
     double seconds = wall_seconds() - p->started;
-    if (!journal.speaks)
-        return;
-    wipe();
-    if (seconds >= WORTH_TELLING)
+    progress_drop(p);
+    if (journal.speaks && seconds >= WORTH_TELLING)
         log_info("%s: done in %.1f s", p->what, seconds);
 }
 

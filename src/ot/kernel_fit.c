@@ -29,6 +29,8 @@ struct profile {
     double *b, *f;           /* own sites */
     double *term;            /* own sites x 2 */
     struct journal *journal; /* of values in the order of the searches, which have no randomness; NULL: none */
+    struct progress *progress;
+    int64_t evaluations; /* of all searches so far, taking those that ended early as full */
 };
 
 static double from_logit(double x)
@@ -88,6 +90,7 @@ static status poisson_nll(struct profile *profile, double permeability, double *
 static status profile_value(const double *point, void *context, double *value)
 {
     struct profile *profile = context;
+    progress_update(profile->progress, profile->evaluations++);
     if (journal_recall(profile->journal, 1, value))
         return MONGE_OK;
     struct kernel_parameters parameters = parameters_at(point);
@@ -110,10 +113,10 @@ static void profile_free(struct profile *profile)
 }
 
 static status profile_new(struct profile *profile, const struct slide *slide, const struct partition *sites, const double *total,
-                          double radius)
+                          double radius, struct journal *journal, struct progress *progress)
 {
     size_t own = (size_t)sites->n_own;
-    *profile = (struct profile){.slide = slide, .sites = sites, .total = total};
+    *profile = (struct profile){.slide = slide, .sites = sites, .total = total, .journal = journal, .progress = progress};
     double *all = calloc(6 * own + 1, sizeof *all);
     status st = agree(sites->comm, all ? MONGE_OK : error_memory("the kernel fit", 48.0 * (double)own));
     if (st) {
@@ -161,6 +164,7 @@ static void leave_out_ring(struct profile *profile)
 static status minimise(struct profile *profile, const struct kernel_parameters *start, double reach, int evaluations,
                        struct kernel_parameters *best, double *nll, int *used)
 {
+    int64_t full = profile->evaluations + evaluations;
     struct nelder_mead search = {.n = N_PARAMETERS,
                                  .low = {-5.0, log(0.5), -5.0, log(1.6), -5.0, 0.2},
                                  .high = {logit(0.95), log(5.0), logit(0.6), log(10.0), logit(0.4), 1.0},
@@ -174,6 +178,7 @@ static status minimise(struct profile *profile, const struct kernel_parameters *
     *best = parameters_at(search.best);
     *nll = search.best_value;
     *used += search.evaluations;
+    profile->evaluations = full;
     return st;
 }
 
@@ -207,32 +212,49 @@ status kernel_fit_run(struct kernel_fit *fit, const struct slide *slide, const s
     return kernel_fit_journaled(fit, slide, sites, total, NULL);
 }
 
-status kernel_fit_journaled(struct kernel_fit *fit, const struct slide *slide, const struct partition *sites, const double *total,
-                            struct journal *journal)
+/* Both searches with a long radius, one with the ring and one without. */
+static status fit_finely(struct kernel_fit *fit, struct profile *profile)
+{
+    profile->evaluations = MAX_EVALUATIONS;
+    status st = minimise(profile, &fit->with_ring, 0.5, FINE_EVALUATIONS, &fit->with_ring, &fit->nll, &fit->evaluations);
+    if (st)
+        return st;
+    leave_out_ring(profile);
+    return minimise(profile, &fit->with_ring, 0.5, FINE_EVALUATIONS, &fit->without_ring, &fit->nll_without_ring, &fit->evaluations);
+}
+
+static status fit_twice(struct kernel_fit *fit, const struct slide *slide, const struct partition *sites, const double *total,
+                        double coarse, struct journal *journal, struct progress *progress)
 {
     static const struct kernel_parameters start = {
         .beta = 0.4, .sigma = 1.5, .tail_weight = 0.25, .tail_length = 3.5, .uniform_weight = 0.1, .permeability = 0.8};
+    struct profile profile;
+    status st = profile_new(&profile, slide, sites, total, coarse, journal, progress);
+    if (st)
+        return st;
+    st = minimise(&profile, &start, 1.0, MAX_EVALUATIONS, &fit->with_ring, &fit->nll, &fit->evaluations);
+    profile_free(&profile);
+    if (st || (st = profile_new(&profile, slide, sites, total, fine_radius(slide, coarse), journal, progress)))
+        return st;
+    st = fit_finely(fit, &profile);
+    profile_free(&profile);
+    return st;
+}
+
+status kernel_fit_journaled(struct kernel_fit *fit, const struct slide *slide, const struct partition *sites, const double *total,
+                            struct journal *journal)
+{
     *fit = (struct kernel_fit){0};
     double rings[MAX_RADIUS], seen = 0.0;
     status st = check_background(slide);
     if (!st)
         st = background_rings(slide, sites, total, MAX_RADIUS, rings, &seen);
-    struct profile profile;
-    double coarse = fmax(seen, LEAST_RADIUS);
-    if (st || (st = profile_new(&profile, slide, sites, total, coarse)))
+    if (st)
         return st;
-    profile.journal = journal;
-    st = minimise(&profile, &start, 1.0, MAX_EVALUATIONS, &fit->with_ring, &fit->nll, &fit->evaluations);
-    profile_free(&profile);
-    if (st || (st = profile_new(&profile, slide, sites, total, fine_radius(slide, coarse))))
-        return st;
-    profile.journal = journal;
-    st = minimise(&profile, &fit->with_ring, 0.5, FINE_EVALUATIONS, &fit->with_ring, &fit->nll, &fit->evaluations);
-    if (!st) {
-        leave_out_ring(&profile);
-        st = minimise(&profile, &fit->with_ring, 0.5, FINE_EVALUATIONS, &fit->without_ring, &fit->nll_without_ring, &fit->evaluations);
-    }
-    profile_free(&profile);
+    struct progress progress;
+    progress_start(&progress, "kernel fit", MAX_EVALUATIONS + 2 * FINE_EVALUATIONS);
+    st = fit_twice(fit, slide, sites, total, fmax(seen, LEAST_RADIUS), journal, &progress);
+    progress_drop(&progress);
     fit->parameters = fit->without_ring.beta < fit->with_ring.beta ? fit->without_ring : fit->with_ring;
     fit->radius = fmin(fmax(seen, ceil(3.0 * fit->parameters.sigma)), MAX_RADIUS);
     return st;

@@ -320,6 +320,8 @@ static status descend(struct phi_trained *trained, struct phi_trainer *trainer, 
 {
     double theta[THETA], best[THETA] = {0}, past = INFINITY;
     int rises = 0;
+    struct progress progress;
+    progress_start(&progress, "training the kernel", trainer->training.steps);
     theta[0] = log(trainer->training.strength);
     memcpy(theta + 1, trainer->start.parameter, sizeof trainer->start.parameter);
     status s = MONGE_OK;
@@ -342,7 +344,9 @@ static status descend(struct phi_trained *trained, struct phi_trainer *trainer, 
             break;
         adam_step(adam, at.gradient, theta);
         trained->steps = step + 1;
+        progress_update(&progress, trained->steps);
     }
+    progress_drop(&progress);
     return s == MONGE_OK ? keep_best(trained, trainer, best) : s;
 }
 

@@ -339,6 +339,8 @@ status REAL(correct_score_lengths)(const struct correct_fit *fit, const struct l
         room.block_at[i] = slide_scored(slide, held->sites.first + i) ? down * map->n_across + across : -1;
     }
     int64_t rounds = there ? correct_rounds(held) : 0;
+    struct progress progress;
+    progress_start(&progress, "diffusion lengths", held->n_genes);
     for (int64_t batch = 0; batch < rounds && !fault; batch++) {
         int64_t g = batch < held->n_batches ? held->batch_start[batch] : 0,
                 end = batch < held->n_batches ? held->batch_start[batch + 1] : 0;
@@ -349,8 +351,10 @@ status REAL(correct_score_lengths)(const struct correct_fit *fit, const struct l
         for (; g < end && !fault; g++)
             if (wanted[g])
                 take(context, g, room.nll + (size_t)(g - held->batch_start[batch]) * LENGTHS * blocks);
+        progress_update(&progress, end);
         fault = correct_round_done(fit, fault);
     }
+    progress_drop(&progress);
     if (there)
         fields_free(&fields);
     free(room.block_at);

@@ -15,24 +15,34 @@
 
 enum { FREE_RANKS = 3, FREE_ALPHAS = 3 };
 
-/* The best of a few no-diffusion fields. */
-static status free_field(struct selection *selection, const struct correct_setting *setting, const struct thinned *halves)
+static const int free_ranks[FREE_RANKS] = {8, 24, 40};
+
+/* Not more factors than genes: how many of the ranks. */
+static int free_ranks_to_try(int64_t genes)
 {
-    static const int ranks[FREE_RANKS] = {8, 24, 40};
+    int n = 1;
+    while (n < FREE_RANKS && free_ranks[n] <= genes)
+        n++;
+    return n;
+}
+
+/* The best of a few no-diffusion fields. */
+static status free_field(struct selection *selection, const struct correct_setting *setting, const struct thinned *halves,
+                         struct progress *progress)
+{
     static const double alphas[FREE_ALPHAS] = {5.0, 15.0, 50.0};
     struct kernel identity = {0};
-    int64_t n = halves->fit.sites.n_own, genes = halves->fit.n_genes_all;
+    int64_t n = halves->fit.sites.n_own;
+    int n_ranks = free_ranks_to_try(halves->fit.n_genes_all), done = 0;
     double *ones = malloc((size_t)(n + 1) * sizeof *ones);
     status fault = ones ? kernel_new_identity(&identity, setting->slide, &halves->fit.sites) : error_memory("exposures", 8.0 * (double)n);
     fault = agree(setting->grid->comm, fault);
     for (int64_t i = 0; i < n && !fault; i++)
         ones[i] = 1.0;
     selection->free_field = INFINITY;
-    for (int r = 0; r < FREE_RANKS && !fault; r++) {
-        if (r > 0 && ranks[r] > genes)
-            break;
+    for (int r = 0; r < n_ranks && !fault; r++) {
         struct trial trial = {.setting = setting, .role = "free field", .kernel = &identity, .halves = halves, .e = ones};
-        trial.choices = (struct correct_choices){.rank = ranks[r], .rho = INFINITY, .sweeps = selection->choices.sweeps};
+        trial.choices = (struct correct_choices){.rank = free_ranks[r], .rho = INFINITY, .sweeps = selection->choices.sweeps};
         bool trend = selection->choices.trend > 0.0; /* then also with the trend that the chosen model has */
         for (int a = 0; a < FREE_ALPHAS * (1 + trend) && !fault; a++) {
             struct score score = {0};
@@ -44,6 +54,7 @@ static status free_field(struct selection *selection, const struct correct_setti
                 score_difference(&score, &selection->score, &selection->free_field_difference, &selection->free_field_se);
             }
             score_free(&score);
+            progress_update(progress, ++done);
         }
         trial_free(&trial);
     }
@@ -135,8 +146,14 @@ static status no_lateral(struct selection *selection, const struct correct_setti
 status selection_compare(struct selection *selection, const struct correct_setting *setting, const struct kernel *kernel,
                          const struct thinned *halves, const double *e, const struct reference *reference, const double *total)
 {
-    status fault = free_field(selection, setting, halves);
-    return fault ? fault : no_lateral(selection, setting, kernel, halves, e, reference, total);
+    struct progress progress;
+    int alphas = FREE_ALPHAS * (1 + (selection->choices.trend > 0.0));
+    progress_start(&progress, "comparators", alphas * free_ranks_to_try(halves->fit.n_genes_all) + 1);
+    status fault = free_field(selection, setting, halves, &progress);
+    if (!fault)
+        fault = no_lateral(selection, setting, kernel, halves, e, reference, total);
+    progress_drop(&progress);
+    return fault;
 }
 
 /* ---- left-out background ---- */
@@ -278,7 +295,8 @@ static status gene_means(const struct fold *fold, const struct slide *slide, dou
 }
 
 static status one_fold(const struct correct_setting *setting, const struct correct_choices *choices, const struct kernel *kernel,
-                       const struct gene_counts *columns, const double *e, int colour, double parts[PARTS], double *held_spots)
+                       const struct gene_counts *columns, const double *e, int colour, double parts[PARTS], double *held_spots,
+                       struct progress *progress)
 {
     struct fold fold = {0};
     double *site_total = calloc((size_t)columns->sites.n_own + 1, sizeof *site_total);
@@ -299,11 +317,15 @@ static status one_fold(const struct correct_setting *setting, const struct corre
     enum { ENOUGH_SWEEPS = 40 }; /* more change the deviance in the third digit */
     struct correct_choices model = *choices;
     model.sweeps = model.sweeps < ENOUGH_SWEEPS ? model.sweeps : ENOUGH_SWEEPS;
-    if (!fault && choices->gene_weights > 0.0)
+    int models = choices->gene_weights > 0.0 ? 2 : 1;
+    if (!fault && models == 2) {
         fault = add_model(setting, &model, kernel, &fold, site_total, &parts[GENE_WEIGHTS]);
+        progress_update(progress, models * colour + 1);
+    }
     model.gene_weights = 0.0;
     if (!fault)
         fault = add_model(setting, &model, kernel, &fold, site_total, &parts[SHARED_KERNEL]);
+    progress_update(progress, models * (colour + 1));
     fold_free(&fold);
     free(site_total);
     return fault;
@@ -313,11 +335,14 @@ status background_check_run(struct background_check *check, const struct correct
                             const struct kernel *kernel, const struct gene_counts *columns, const double *e)
 {
     double parts[2][PARTS] = {{0}}, deviance[PARTS], held_spots = 0.0;
-    for (int colour = 0; colour < 2; colour++) {
-        status fault = one_fold(setting, choices, kernel, columns, e, colour, parts[colour], &held_spots);
-        if (fault)
-            return fault;
-    }
+    struct progress progress;
+    progress_start(&progress, "left-out background", choices->gene_weights > 0.0 ? 4 : 2);
+    status fault = MONGE_OK;
+    for (int colour = 0; colour < 2 && !fault; colour++)
+        fault = one_fold(setting, choices, kernel, columns, e, colour, parts[colour], &held_spots, &progress);
+    progress_drop(&progress);
+    if (fault)
+        return fault;
     MPI_Allreduce(MPI_IN_PLACE, &held_spots, 1, MPI_DOUBLE, MPI_SUM, setting->grid->comm);
     double cells = fmax(held_spots * (double)columns->n_genes_all, 1.0);
     for (int p = 0; p < PARTS; p++)

@@ -113,6 +113,7 @@ status correct_fit_new(struct correct_fit *fit, const char *role, const struct c
     if (fault)
         return fault;
     correct_fit_runs(fit, name, lowrank.sweeps_done);
+    setting->run->sweeping.first = lowrank.sweeps_done;
     fault = lowrank_fit(&fit->model, &lowrank, kernel, columns, e);
     if (fault)
         correct_fit_free(fit);
@@ -142,11 +143,13 @@ static status start_from_sample(struct correction *c, const struct lowrank_optio
     if (fault)
         return fault;
     struct correct_fit pilot;
+    progress_start(&c->sweeping, "low-rank field of a sample", c->selection.choices.sweeps);
     fault = correct_fit_new(&pilot, "sample", &c->setting, &c->selection.choices, &c->kernel, &sample, c->e);
     if (!fault) {
         fault = lowrank_start_from(model, &pilot.model, options, &c->kernel, &c->columns);
         correct_fit_free(&pilot);
     }
+    progress_finish(&c->sweeping);
     gene_counts_free(&sample);
     return fault;
 }
@@ -166,7 +169,10 @@ status correct_fit_all(struct correction *c, struct correct_fit *fit)
     if (fault)
         return fault;
     correct_field_begins(c, &fit->model, options.sweeps_done);
+    progress_start(&c->sweeping, "low-rank field", options.sweeps);
+    c->sweeping.first = options.sweeps_done;
     fault = lowrank_fit(&fit->model, &options, &c->kernel, &c->columns, c->e);
+    progress_finish(&c->sweeping);
     if (fault) {
         c->field = NULL;
         lowrank_free(&fit->model);

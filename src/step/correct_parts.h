@@ -7,6 +7,7 @@
 #include "monge/correct_losses.h"
 #include "monge/correct_model.h"
 #include "monge/exact_sum.h"
+#include "monge/log.h"
 #include "monge/phi_train.h"
 #include "monge/recorder.h"
 #include "monge/reference.h"
@@ -291,6 +292,7 @@ struct correction {
     struct phi_trained learned;  /* --kernel mlp */
     const struct lowrank *field; /* of the full data, once it can be saved: model, or that of the fit under way */
     int sweeps_done;             /* in field */
+    struct progress sweeping;    /* of the fit under way; total 0: not told, it is one of many */
 
     double least_total;   /* counts of a gene that is corrected */
     int64_t sample_genes; /* genes for the choices */

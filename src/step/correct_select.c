@@ -22,7 +22,15 @@ struct selector {
     const struct thinned *halves;
     const double *e;
     struct selection *record;
+    struct progress *progress; /* candidates; its total grows where a choice opens others */
 };
+
+/* A candidate was scored. */
+static void note(const struct selector *s, const char *name, const struct score *score, const struct score *against)
+{
+    selection_record(s->record, name, score, against);
+    progress_update(s->progress, s->record->n);
+}
 
 static void contender_free(struct contender *contender)
 {
@@ -56,7 +64,7 @@ bool score_better(const struct score *a, const struct score *b, double se_factor
     return difference < -fmax(se_factor * se, margin);
 }
 
-enum { RANKS = 5 };
+enum { RANKS = 5, LARGER_ALPHAS = 2, OMEGAS = 3 };
 static const int rank_grid[RANKS] = {8, 12, 16, 24, 40};
 /* The ranks worth trying: three genes to a factor at least; small ranks are for small slides, large ones have more structure. */
 static int least_rank(const struct slide *slide)
@@ -91,19 +99,27 @@ static void rank_trials_free(struct rank_trials *ranks)
     }
 }
 
-/* Every rank without and with rho. */
-static status score_ranks(const struct selector *s, struct correct_choices choices, bool rank_given, bool rho_given,
-                          struct rank_trials *ranks)
+/* The ranks to try; how many. */
+static int ranks_to_try(const struct selector *s, int given, int *rank)
 {
-    int most = most_rank(s->halves->fit.n_genes_all), least = least_rank(s->setting->slide);
+    if (given > 0) {
+        rank[0] = given;
+        return 1;
+    }
+    int most = most_rank(s->halves->fit.n_genes_all), least = least_rank(s->setting->slide), n = 0;
     least = least < most ? least : rank_grid[0];
-    for (int i = 0; i < RANKS; i++) {
-        if (rank_given ? i > 0 : rank_grid[i] > most)
-            break;
-        if (!rank_given && rank_grid[i] < least)
-            continue;
-        if (!rank_given)
-            choices.rank = rank_grid[i];
+    for (int i = 0; i < RANKS; i++)
+        if (rank_grid[i] >= least && rank_grid[i] <= most)
+            rank[n++] = rank_grid[i];
+    return n;
+}
+
+/* Every rank without and with rho. */
+static status score_ranks(const struct selector *s, struct correct_choices choices, bool rho_given, struct rank_trials *ranks)
+{
+    int rank[RANKS], n_ranks = ranks_to_try(s, choices.rank, rank);
+    for (int i = 0; i < n_ranks; i++) {
+        choices.rank = rank[i];
         int n = ranks->n++;
         struct trial *trial = &ranks->trial[n];
         *trial = trial_of(s, &choices);
@@ -118,7 +134,7 @@ static status score_ranks(const struct selector *s, struct correct_choices choic
                 return fault;
             char name[48];
             snprintf(name, sizeof name, "rank %d, rho %s", choices.rank, isfinite(trial->choices.rho) ? "on" : "off");
-            selection_record(s->record, name, score, n + on > 0 ? &ranks->score[PLAIN][0] : NULL);
+            note(s, name, score, n + on > 0 ? &ranks->score[PLAIN][0] : NULL);
         }
     }
     return MONGE_OK;
@@ -155,7 +171,7 @@ static status score_trend(const struct selector *s, struct rank_trials *ranks, i
     char name[48];
     snprintf(name, sizeof name, "rank %d, trend %g", trial->choices.rank, trend_widths[variant]);
     if (!fault)
-        selection_record(s->record, name, score, against);
+        note(s, name, score, against);
     return fault;
 }
 
@@ -170,6 +186,7 @@ static status try_trends(const struct selector *s, struct rank_trials *ranks, in
             return fault;
         if (!score_better(&ranks->score[v][*pick], current, 2.0, .001))
             continue;
+        s->progress->total += ranks->n - 1;
         for (int i = 0; i < ranks->n && !fault; i++)
             fault = i == *pick ? MONGE_OK : score_trend(s, ranks, v, i, current);
         if (fault)
@@ -186,7 +203,7 @@ static status choose_rank(const struct selector *s, const struct correct_choices
     const struct correct_options *o = s->setting->options;
     bool rho_given = !isnan(o->rho);
     struct rank_trials ranks = {0};
-    status fault = score_ranks(s, *start, o->rank != OPTION_UNSET, rho_given, &ranks);
+    status fault = score_ranks(s, *start, rho_given, &ranks);
     int variant = PLAIN, pick = 0;
     if (!fault) {
         const struct score *plain = ranks.score[PLAIN], *dispersed = ranks.score[DISPERSED];
@@ -216,7 +233,7 @@ static status challenge(const struct selector *s, struct contender *current, con
     struct contender other = {.trial = trial_of(s, choices)};
     status fault = trial_score(&other.trial, &other.score);
     if (!fault) {
-        selection_record(s->record, name, &other.score, &current->score);
+        note(s, name, &other.score, &current->score);
         if (score_better(&other.score, &current->score, 2.0, margin)) {
             struct contender swap = *current;
             *current = other;
@@ -230,8 +247,8 @@ static status challenge(const struct selector *s, struct contender *current, con
 /* D.4: a larger alpha if better by 2 se; never below 5. */
 static status raise_alpha(const struct selector *s, struct contender *current)
 {
-    static const double larger[] = {15.0, 50.0};
-    for (int i = 0; i < 2; i++) {
+    static const double larger[LARGER_ALPHAS] = {15.0, 50.0};
+    for (int i = 0; i < LARGER_ALPHAS; i++) {
         struct score score = {0};
         double before = current->trial.choices.alpha;
         current->trial.choices.alpha = larger[i];
@@ -242,7 +259,7 @@ static status raise_alpha(const struct selector *s, struct contender *current)
         }
         char name[48];
         snprintf(name, sizeof name, "alpha %g", larger[i]);
-        selection_record(s->record, name, &score, &current->score);
+        note(s, name, &score, &current->score);
         if (score_better(&score, &current->score, 2.0, 0.0)) {
             struct score swap = current->score;
             current->score = score;
@@ -270,7 +287,7 @@ static status score_omega(double omega, void *context, double *nll)
     if (!fault) {
         char name[48];
         snprintf(name, sizeof name, "reference weight %g", omega);
-        selection_record(trials->selector->record, name, &score, &trials->current->score);
+        note(trials->selector, name, &score, &trials->current->score);
         *nll = score.nll;
     }
     score_free(&score);
@@ -288,12 +305,23 @@ static status choose_omega(const struct selector *s, struct contender *current, 
     return fault ? fault : trial_score(&current->trial, &current->score);
 }
 
+/* Candidates that will be tried, unless a trend wins. */
+static int candidates_planned(const struct selector *s, int rank, const struct reference *reference)
+{
+    const struct correct_options *o = s->setting->options;
+    int ranks[RANKS], n = ranks_to_try(s, rank, ranks) * (isnan(o->rho) ? 2 : 1);
+    n += isnan(o->prior_trend) && !s->setting->run->capture.on ? VARIANTS - WIDE : 0;
+    n += isnan(o->gene_weights) + (o->sweeps == OPTION_UNSET) + (isnan(o->alpha) ? LARGER_ALPHAS : 0);
+    return n + (reference && isnan(o->reference_omega) ? OMEGAS : 0);
+}
+
 status selection_choose(struct selection *selection, const struct correct_setting *setting, const struct kernel *kernel,
                         const struct thinned *halves, const double *e, const struct reference *reference, struct trial *trial)
 {
     const struct correct_options *o = setting->options;
     memset(selection, 0, sizeof *selection);
-    struct selector s = {setting, kernel, halves, e, selection};
+    struct progress progress;
+    struct selector s = {setting, kernel, halves, e, selection, &progress};
     struct correct_choices start = {.rank = o->rank == OPTION_UNSET ? 0 : (int)o->rank,
                                     .alpha = isnan(o->alpha) ? 5.0 : o->alpha,
                                     .rho = isnan(o->rho) || o->rho == 0.0 ? INFINITY : o->rho,
@@ -301,6 +329,7 @@ status selection_choose(struct selection *selection, const struct correct_settin
                                     .sweeps = o->sweeps == OPTION_UNSET ? SWEEPS : (int)o->sweeps,
                                     .trend = isnan(o->prior_trend) ? 0.0 : o->prior_trend};
     struct contender chosen = {0};
+    progress_start(&progress, "choices", candidates_planned(&s, start.rank, reference));
     status fault = choose_rank(&s, &start, &chosen);
     if (!fault && isnan(o->gene_weights)) {
         struct correct_choices choices = chosen.trial.choices;
@@ -316,6 +345,7 @@ status selection_choose(struct selection *selection, const struct correct_settin
         fault = raise_alpha(&s, &chosen);
     if (!fault && reference)
         fault = choose_omega(&s, &chosen, reference);
+    progress_drop(&progress);
     selection->choices = chosen.trial.choices;
     selection->score = chosen.score;
     *trial = chosen.trial;

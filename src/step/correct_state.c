@@ -248,6 +248,8 @@ status correct_sweep_done(void *context, int sweeps_done)
         c->sweeps_done = sweeps_done;
     else if (c)
         c->running.sweeps_done = sweeps_done;
+    if (c)
+        progress_update(&c->sweeping, sweeps_done);
     return correct_safe_point(c);
 }
 

@@ -1,11 +1,15 @@
-/* Messages go to stderr from the speaking rank only; warnings are kept once; phases add up. stderr is read back through a file. */
+/* Messages go to stderr from the speaking rank only; warnings are kept once; phases add up. stderr is read back through a file, or a
+ * terminal made for it; under mpirun this program plays the one that works (`test_log --work`). */
 #include "monge/log.h"
 
+#include <fcntl.h>
+#include <pty.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "support/child.h"
 #include "support/suite.h"
 
 /* What `speak` prints on stderr (malloc'd). */
@@ -102,6 +106,127 @@ static void progress_lines(void **state)
     log_open(false, false);
 }
 
+/* What `speak` prints on a terminal of so many columns (malloc'd). */
+static char *shown(void (*speak)(void), int columns)
+{
+    enum { MOST = 4096 };
+    int terminal, far_end;
+    const struct winsize size = {.ws_row = 24, .ws_col = (unsigned short)columns};
+    assert_int_equal(openpty(&far_end, &terminal, NULL, NULL, &size), 0);
+    fflush(stderr);
+    int kept = dup(STDERR_FILENO);
+    dup2(terminal, STDERR_FILENO);
+    speak();
+    fflush(stderr);
+    dup2(kept, STDERR_FILENO);
+    close(kept);
+    assert_int_equal(fcntl(far_end, F_SETFL, O_NONBLOCK), 0);
+    char *text = calloc(MOST + 1, 1);
+    assert_non_null(text);
+    for (ssize_t n = 0, at = 0; (n = read(far_end, text + at, (size_t)(MOST - at))) > 0;)
+        at += n;
+    close(terminal);
+    close(far_end);
+    return text;
+}
+
+/* A line that a message and the end take the place of. */
+static void work_and_tell(void)
+{
+    log_open(true, false);
+    struct progress p;
+    progress_start(&p, "genes", 100);
+    p.started -= 20.0;
+    p.printed -= 20.0;
+    progress_update(&p, 20);
+    progress_update(&p, 21); /* too early to draw again */
+    p.printed -= 1.0;
+    progress_update(&p, 30);
+    log_info("a message");
+    p.printed -= 1.0;
+    p.total = 200; /* there is more to do */
+    progress_update(&p, 40);
+    progress_drop(&p);
+    progress_update(&p, 41);
+}
+
+static void progress_is_redrawn(void **state)
+{
+    (void)state;
+    char *text = shown(work_and_tell, 100);
+    static const char *const parts[] = {"\r\033[K  genes: 20 of 100 (20 %), 1 min 20 s left",
+                                        "\r\033[K  genes: 30 of 100 (30 %), 47 s left", "\r\033[K[     0.0 s] a message\r\n",
+                                        "\r\033[K  genes: 40 of 200 (20 %), 1 min 20 s left", "\r\033[K"};
+    const char *at = text;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (strncmp(at, parts[i], strlen(parts[i])) != 0)
+            fail_msg("expected '%s' at '%s'", parts[i], at);
+        at += strlen(parts[i]);
+    }
+    assert_string_equal(at, "");
+    free(text);
+    text = shown(work_and_tell, 20); /* no line is longer than the terminal */
+    assert_non_null(strstr(text, "\r\033[K  genes: 20 of 100 \r"));
+    free(text);
+    text = shown(work_and_tell, 2);
+    assert_non_null(strstr(text, "\r\033[K  \r"));
+    free(text);
+    log_open(false, false);
+}
+
+/* A run that goes on where another stopped knows only its own speed. */
+static void go_on(void)
+{
+    log_open(true, false);
+    struct progress p;
+    progress_start(&p, "genes", 100);
+    p.first = 80;
+    p.started -= 20.0;
+    p.printed -= 20.0;
+    progress_update(&p, 80);
+    progress_update(&p, 90);
+    progress_drop(&p);
+}
+
+static void what_was_done_before_does_not_count(void **state)
+{
+    (void)state;
+    char *text = caught(go_on);
+    assert_non_null(strstr(text, "genes: 90 of 100 (90 %), 20 s left\n"));
+    assert_int_equal(occurrences(text, "genes"), 1);
+    free(text);
+    log_open(false, false);
+}
+
+/* Progress is redrawn where stderr ends up on a terminal, and nowhere else. */
+static void terminal_behind_mpirun(void **state)
+{
+    (void)state;
+    if (elsewhere())
+        return;
+    static const struct {
+        const char *command;
+        bool redrawn;
+    } cases[] = {
+        {"script -qec \"$SELF --work\" /dev/null", true},
+        {"script -qec \"mpirun -n 1 $SELF --work\" /dev/null", true},
+        {"script -qec \"mpirun -n 1 $SELF --work > /dev/null\" /dev/null", true},
+        {"script -qec \"mpirun -n 1 $SELF --work 2> $T/log\" /dev/null; cat $T/log", false},
+        {"script -qec \"mpirun -n 1 $SELF --work 2>&1 | cat\" /dev/null", false},
+        {"script -qec \"mpirun -n 1 sh -c '$SELF --work 2>&1 | cat'\" /dev/null", false},
+        {"script -qec \"$SELF --work 2>&1 | cat\" /dev/null", false},
+        {"mpirun -n 1 $SELF --work", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int code;
+        char *text = child_shell(cases[i].command, &code);
+        bool redrawn = strstr(text, "\r\033[K  genes: 20 of 100") != NULL;
+        if (code != 0 || redrawn != cases[i].redrawn || !strstr(text, "genes: 20 of 100") || (!redrawn && strchr(text, '\033')))
+            fail_msg("%s\nexit code %d\n%s", cases[i].command, code, text);
+        free(text);
+    }
+}
+
 static void pause_for(double seconds)
 {
     struct timespec time = {0, (long)(1e9 * seconds)};
@@ -196,9 +321,15 @@ static void memory_grows(void **state)
 
 int main(int argc, char **argv)
 {
+    if (argc > 1 && !strcmp(argv[1], "--work")) {
+        work_and_tell();
+        return 0;
+    }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(who_speaks),           cmocka_unit_test(progress_lines), cmocka_unit_test(phases),
-        cmocka_unit_test(a_listener_hears_all), cmocka_unit_test(memory_grows),
+        cmocka_unit_test(progress_is_redrawn),    cmocka_unit_test(what_was_done_before_does_not_count),
+        cmocka_unit_test(terminal_behind_mpirun), cmocka_unit_test(who_speaks),
+        cmocka_unit_test(progress_lines),         cmocka_unit_test(phases),
+        cmocka_unit_test(a_listener_hears_all),   cmocka_unit_test(memory_grows),
     };
     SUITE(argc, argv, tests);
 }
