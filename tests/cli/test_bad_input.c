@@ -58,14 +58,14 @@ static void values_that_are_none(void **state)
         double value;
         const char *part, *advice;
     } cases[] = {
-        {"obs/in_tissue", -1, 0.0, "obs/in_tissue is missing", "in_tissue"},
+        {"obs/in_tissue", -1, 0.0, "obs/in_tissue is missing", "1) or outside (0)"},
         {"obs/in_tissue", 17, 3.0, "obs/in_tissue row 17 is 3", "1 (in tissue) or 0"},
-        {"obs/array_col", -1, 0.0, "obs/array_col is missing", "array_row"},
+        {"obs/array_col", -1, 0.0, "obs/array_col is missing beside obs/array_row", "both or neither"},
         {"X/data", 7, 1.5, "which is not a whole number", "raw counts"},
         {"X/data", 7, -2.0, "which is negative", "raw counts"},
         {"X/data", 7, (double)NAN, "which is not a finite number", "raw counts"},
-        {"X/indices", 7, 5000.0, "X/indices", "outside 0 to 23"},
-        {"X/indptr", 70, 0.0, "X/indptr entry 70 is 0", "below the one before"},
+        {"X/indices", 7, 5000.0, "is 5000, outside 0 to 23", "write the file again"},
+        {"X/indptr", 70, 0.0, "X/indptr entry 70 is 0, below the one before", "must ascend"},
     };
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         hid_t file = fresh();
@@ -241,9 +241,9 @@ static void full_disk(void **state)
             too_small(sizes[k / 2], launchers[k % 2], "correct $T/bad.h5ad -o $T/disk/out.h5ad --kernel $T/kernel.txt " SHORT " -q",
                       "disk/out.h5ad");
     child_must("$M correct $T/bad.h5ad -o $T/done.h5ad --kernel $T/kernel.txt " SHORT " -q");
-    for (int k = 0; k < 4; k++) {
-        too_small(sizes[k / 2], launchers[k % 2], "simulate -o $T/disk/out.h5ad --rows 12 --cols 12 --genes 24 -q", "disk/out.h5ad");
-        too_small(sizes[k / 2], launchers[k % 2], "report $T/done.h5ad -o $T/disk/out.html", "disk/out.html");
+    for (int k = 0; k < 2; k++) {
+        too_small(sizes[k], launchers[k], "simulate -o $T/disk/out.h5ad --rows 12 --cols 12 --genes 24 -q", "disk/out.h5ad");
+        too_small(sizes[k], launchers[k], "report $T/done.h5ad -o $T/disk/out.html", "disk/out.html");
     }
 }
 

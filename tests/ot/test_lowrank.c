@@ -55,7 +55,7 @@ static double worst_source(const struct counted *c, const struct lowrank *model,
     return over_ranks(worst);
 }
 
-/* V U of the fit against golden L [GENES][tissue], relative to the largest. */
+/* V U of the fit, which the program forms by batches as the prior mean, against golden L [GENES][tissue]; relative to the largest. */
 static double worst_product(const struct counted *c, const struct lowrank *model, const double *golden)
 {
     double worst = 0.0, scale = 0.0;
