@@ -27,6 +27,11 @@ status kernel_fit_run(struct kernel_fit *fit, const struct slide *slide, const s
 status kernel_fit_journaled(struct kernel_fit *fit, const struct slide *slide, const struct partition *sites, const double *total,
                             struct journal *journal);
 
+/* The share of all molecules that the mixture carries farther than r pitches, in an endless plane and without its uniform part. */
+double kernel_share_beyond(const struct kernel_parameters *parameters, double r);
+/* The radius that holds 99 % of the local kernel, pitches: to be read beside the radius used. NAN without sigma (a measured kernel). */
+double kernel_local_radius(const struct kernel_parameters *parameters);
+
 /* Maximum diffusion distance from the data: first ring of background (up to n_rings) whose mean is within 5 % of the far
  * plateau. mean [n_rings]: mean background count at distances (k + .5, k + 1.5] from the tissue, NaN where no site is (for the report).
  * kernel_fit takes n_rings = 32 and at least 3 sigma. */

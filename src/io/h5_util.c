@@ -132,7 +132,7 @@ static status take_texts(hid_t file_type, hid_t space, int64_t n, herr_t (*read)
     if (!raw || !*texts)
         s = error_memory(what, (double)n * (double)width);
     else if (n && read(object, type, raw) < 0)
-        s = error_set(MONGE_IO, "%s: cannot be read (%s)", what, h5_reason());
+        s = error_set(MONGE_IO, "%s: cannot be read (%s); copy the file again", what, h5_reason());
     for (int64_t i = 0; i < n && s == MONGE_OK; i++) {
         const char *from = raw + (size_t)i * width;
         char *pointer = NULL;
@@ -221,7 +221,8 @@ status h5_open_dataset(hid_t file, const char *file_path, const char *name, hid_
     *dataset = -1;
     enum h5_kind kind = h5_kind(file, name);
     if (kind != H5_IS_DATASET)
-        return error_set(MONGE_BAD_DATA, "%s: %s %s", file_path, name, kind == H5_ABSENT ? "is missing" : "is not a dataset");
+        return error_set(MONGE_BAD_DATA, "%s: %s %s; the file is incomplete: copy it or write it again", file_path, name,
+                         kind == H5_ABSENT ? "is missing" : "is not a dataset");
     *dataset = H5Dopen2(file, name, H5P_DEFAULT);
     if (*dataset < 0)
         return error_set(MONGE_BAD_DATA, "%s: %s cannot be opened (%s); copy the file again", file_path, name, h5_reason());
@@ -229,7 +230,7 @@ status h5_open_dataset(hid_t file, const char *file_path, const char *name, hid_
     *n_dims = H5Sget_simple_extent_ndims(space);
     status s = MONGE_OK;
     if (*n_dims > 3)
-        s = error_set(MONGE_BAD_DATA, "%s: %s has %d dimensions, at most 3 make sense here", file_path, name, *n_dims);
+        s = error_set(MONGE_BAD_DATA, "%s: %s has %d dimensions, at most 3 make sense here; store fewer", file_path, name, *n_dims);
     else
         H5Sget_simple_extent_dims(space, dims, NULL);
     H5Sclose(space);
@@ -248,7 +249,7 @@ status h5_length(hid_t file, const char *file_path, const char *name, int64_t *l
         return s;
     H5Dclose(dataset);
     if (n_dims != 1)
-        return error_set(MONGE_BAD_DATA, "%s: %s has %d dimensions instead of 1", file_path, name, n_dims);
+        return error_set(MONGE_BAD_DATA, "%s: %s has %d dimensions instead of 1; store a plain list", file_path, name, n_dims);
     *length = (int64_t)dims[0];
     return MONGE_OK;
 }
@@ -296,9 +297,10 @@ status h5_read_all(hid_t file, const char *file_path, const char *name, int64_t 
         n *= (int64_t)dims[d];
     enum h5_class class = h5_class_of(dataset);
     if (n != expected)
-        s = error_set(MONGE_BAD_DATA, "%s: %s has %lld entries instead of %lld", file_path, name, (long long)n, (long long)expected);
+        s = error_set(MONGE_BAD_DATA, "%s: %s has %lld entries instead of %lld; what belongs together must be filtered together", file_path,
+                      name, (long long)n, (long long)expected);
     else if (class != H5_NUMBER && class != H5_BOOLEAN)
-        s = error_set(MONGE_BAD_DATA, "%s: %s does not hold numbers", file_path, name);
+        s = error_set(MONGE_BAD_DATA, "%s: %s does not hold numbers; store numbers", file_path, name);
     else if (!(*values = malloc((size_t)(n ? n : 1) * sizeof **values)))
         s = error_memory(name, 8.0 * (double)n);
     if (s == MONGE_OK && class == H5_NUMBER) {
@@ -336,9 +338,9 @@ status h5_read_texts(hid_t file, const char *file_path, const char *name, int64_
     char what[1536];
     snprintf(what, sizeof what, "%s: %s", file_path, name);
     if (n_dims != 1)
-        s = error_set(MONGE_BAD_DATA, "%s has %d dimensions instead of 1", what, n_dims);
+        s = error_set(MONGE_BAD_DATA, "%s has %d dimensions instead of 1; store a plain list", what, n_dims);
     else if (h5_class_of(dataset) != H5_TEXT)
-        s = error_set(MONGE_BAD_DATA, "%s does not hold text", what);
+        s = error_set(MONGE_BAD_DATA, "%s does not hold text; store text", what);
     if (s == MONGE_OK) {
         *n = (int64_t)dims[0];
         hid_t type = H5Dget_type(dataset), space = H5Dget_space(dataset);

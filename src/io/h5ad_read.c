@@ -52,7 +52,9 @@ static status read_plain_column(hid_t file, const char *file_path, const char *n
     if (!*values)
         s = error_memory(name, 8.0 * (double)n_texts);
     else if (n_texts != n)
-        s = error_set(MONGE_BAD_DATA, "%s: %s has %" PRId64 " entries instead of %" PRId64, file_path, name, n_texts, n);
+        s = error_set(MONGE_BAD_DATA,
+                      "%s: %s has %" PRId64 " entries instead of %" PRId64 "; what belongs together must be filtered together", file_path,
+                      name, n_texts, n);
     if (s == MONGE_OK)
         s = parse_texts(file_path, name, texts, n, *values);
     texts_free(texts, n_texts);
@@ -145,7 +147,8 @@ status h5ad_read_names(hid_t file, const char *file_path, const char *group, int
     char *encoding = h5_text_attribute(file, group, "encoding-type");
     status s = MONGE_OK;
     if (encoding && strcmp(encoding, "dataframe"))
-        s = error_set(MONGE_BAD_DATA, "%s: %s has encoding-type '%s' instead of 'dataframe'", file_path, group, encoding);
+        s = error_set(MONGE_BAD_DATA, "%s: %s has encoding-type '%s' instead of 'dataframe'; write the file again", file_path, group,
+                      encoding);
     free(encoding);
     if (s != MONGE_OK)
         return s;
@@ -263,7 +266,8 @@ static status read_positions(struct input *input, hid_t file, const struct read_
         return s;
     H5Dclose(dataset);
     if (n_dims != 2 || (int64_t)dims[0] != input->n_spots || dims[1] < 2)
-        return error_set(MONGE_BAD_DATA, "%s: obsm/spatial is not an array of %" PRId64 " spots x 2 coordinates", input->file,
+        return error_set(MONGE_BAD_DATA,
+                         "%s: obsm/spatial is not an array of %" PRId64 " spots x 2 coordinates; store x and y of every spot", input->file,
                          input->n_spots);
     double *values = NULL;
     s = h5_read_all(file, input->file, "obsm/spatial", (int64_t)(dims[0] * dims[1]), &values);
@@ -323,7 +327,7 @@ static status read_one_image(struct input *input, hid_t file, const char *name)
     if (n_dims == 2)
         dims[2] = 1;
     if (n_dims < 2 || dims[0] * dims[1] == 0 || dims[2] < 1 || dims[2] > 4 || dims[0] > 100000 || dims[1] > 100000)
-        return error_set(MONGE_BAD_DATA, "%s: %s is not a grey or RGB image", input->file, name);
+        return error_set(MONGE_BAD_DATA, "%s: %s is not a grey or RGB image; store one, or leave it out", input->file, name);
     double *values = NULL;
     s = h5_read_all(file, input->file, name, (int64_t)(dims[0] * dims[1] * dims[2]), &values);
     if (s == MONGE_OK) {
@@ -378,8 +382,9 @@ static status find_counts(struct input *input, hid_t file)
     status s = matrix_find(&input->matrix, file, input->file, input->counts_name);
     if (s == MONGE_OK && (input->matrix.n_rows != input->n_spots || input->matrix.n_cols != input->n_genes))
         s = error_set(MONGE_BAD_DATA,
-                      "%s: %s is %" PRId64 " x %" PRId64 ", but there are %" PRId64 " spots (obs) and %" PRId64 " genes (var)", input->file,
-                      input->counts_name, input->matrix.n_rows, input->matrix.n_cols, input->n_spots, input->n_genes);
+                      "%s: %s is %" PRId64 " x %" PRId64 ", but there are %" PRId64 " spots (obs) and %" PRId64
+                      " genes (var); what belongs together must be filtered together",
+                      input->file, input->counts_name, input->matrix.n_rows, input->matrix.n_cols, input->n_spots, input->n_genes);
     return s;
 }
 

@@ -122,7 +122,7 @@ static status write_all(const char *name, const struct text *page)
     int why = errno;
     if (fclose(file) == 0 && whole)
         return MONGE_OK;
-    return error_set(MONGE_IO, "%s: writing failed (%s); nothing was written", name, strerror(why));
+    return error_set(MONGE_IO, "%s: cannot be written (%s); is the disk full?", name, strerror(why));
 }
 
 status html_write(const char *path, const struct text *page)
@@ -138,7 +138,7 @@ status html_write(const char *path, const struct text *page)
     if (done == MONGE_OK)
         done = write_all(temporary, page);
     if (done == MONGE_OK && rename(temporary, path) != 0)
-        done = error_set(MONGE_CANT_CREATE, "%s cannot be created (%s)", path, strerror(errno));
+        done = error_set(MONGE_CANT_CREATE, "%s cannot be created (%s); choose another name with -o", path, strerror(errno));
     if (done != MONGE_OK)
         unlink(temporary);
     tempfile_forget(temporary);

@@ -37,7 +37,8 @@ static status find_sparse(struct matrix *m, hid_t file, const char *file_path)
         s = error_set(MONGE_BAD_DATA, "%s: %s has no attribute 'shape' of two integers; write the file again with anndata", file_path,
                       m->path);
     if (s == MONGE_OK && (shape[0] < 0 || shape[1] < 0 || shape[1] > INT32_MAX))
-        s = error_set(MONGE_BAD_DATA, "%s: %s has shape %" PRId64 " x %" PRId64, file_path, m->path, shape[0], shape[1]);
+        s = error_set(MONGE_BAD_DATA, "%s: %s has shape %" PRId64 " x %" PRId64 "; write the file again", file_path, m->path, shape[0],
+                      shape[1]);
     if (s == MONGE_OK) {
         m->n_rows = shape[0];
         m->n_cols = shape[1];
@@ -57,12 +58,13 @@ static status find_dense(struct matrix *m, hid_t file, const char *file_path)
         return s;
     char *encoding = h5_text_attribute(file, m->path, "encoding-type");
     if (n_dims != 2 || h5_class_of(dataset) != H5_NUMBER)
-        s = error_set(MONGE_BAD_DATA, "%s: %s is not a matrix of numbers", file_path, m->path);
+        s = error_set(MONGE_BAD_DATA, "%s: %s is not a matrix of numbers; give raw counts (--layer names another matrix)", file_path,
+                      m->path);
     else if (encoding && strcmp(encoding, "array"))
         s = error_set(MONGE_BAD_DATA, "%s: %s has encoding-type '%s'; a count matrix is csr_matrix, csc_matrix or array", file_path,
                       m->path, encoding);
     else if (dims[1] > INT32_MAX)
-        s = error_set(MONGE_BAD_DATA, "%s: %s has more than 2^31 columns", file_path, m->path);
+        s = error_set(MONGE_BAD_DATA, "%s: %s has more than 2^31 columns; keep fewer genes", file_path, m->path);
     m->layout = MATRIX_DENSE;
     m->n_rows = (int64_t)dims[0];
     m->n_cols = n_dims == 2 ? (int64_t)dims[1] : 0;
@@ -152,25 +154,25 @@ static status vectors_open(struct vectors *v, const struct matrix *matrix, hid_t
     if (s == MONGE_OK)
         s = h5_length(file, file_path, v->indptr_name, &n_indptr);
     if (s == MONGE_OK && n_indptr != v->n_vectors + 1)
-        s = error_set(MONGE_BAD_DATA, "%s: %s has %" PRId64 " entries instead of %" PRId64 " (shape + 1)", file_path, v->indptr_name,
-                      n_indptr, v->n_vectors + 1);
+        s = error_set(MONGE_BAD_DATA, "%s: %s has %" PRId64 " entries instead of %" PRId64 " (shape + 1); write the file again", file_path,
+                      v->indptr_name, n_indptr, v->n_vectors + 1);
     if (s == MONGE_OK && n_indices != n_data)
-        s = error_set(MONGE_BAD_DATA, "%s: %s has %" PRId64 " entries but %s has %" PRId64, file_path, v->indices_name, n_indices,
-                      v->data_name, n_data);
+        s = error_set(MONGE_BAD_DATA, "%s: %s has %" PRId64 " entries but %s has %" PRId64 "; write the file again", file_path,
+                      v->indices_name, n_indices, v->data_name, n_data);
     if (s != MONGE_OK)
         return s;
     v->n_entries = n_data;
     v->data = H5Dopen2(file, v->data_name, H5P_DEFAULT);
     v->indices = H5Dopen2(file, v->indices_name, H5P_DEFAULT);
     if (v->data < 0 || v->indices < 0)
-        return error_set(MONGE_BAD_DATA, "%s: %s cannot be opened (%s)", file_path, matrix->path, h5_reason());
+        return error_set(MONGE_BAD_DATA, "%s: %s cannot be opened (%s); copy the file again", file_path, matrix->path, h5_reason());
     hid_t type = H5Dget_type(v->data), index_type = H5Dget_type(v->indices);
     H5T_class_t class = H5Tget_class(type);
     bool single = class == H5T_FLOAT && H5Tget_size(type) <= 4;
     if (class != H5T_INTEGER && class != H5T_FLOAT)
-        s = error_set(MONGE_BAD_DATA, "%s: %s does not hold numbers", file_path, v->data_name);
+        s = error_set(MONGE_BAD_DATA, "%s: %s does not hold numbers; store numbers", file_path, v->data_name);
     else if (H5Tget_class(index_type) != H5T_INTEGER)
-        s = error_set(MONGE_BAD_DATA, "%s: %s does not hold integers", file_path, v->indices_name);
+        s = error_set(MONGE_BAD_DATA, "%s: %s does not hold integers; store integers", file_path, v->indices_name);
     v->value_type = single ? H5T_NATIVE_FLOAT : H5T_NATIVE_DOUBLE;
     H5Tclose(index_type);
     H5Tclose(type);
@@ -188,7 +190,8 @@ static status read_offsets(const struct vectors *v, hid_t file, int64_t first, i
     status s = h5_read_range(dataset, v->file_path, v->indptr_name, H5T_NATIVE_INT64, first, end - first + 1, at);
     H5Dclose(dataset);
     if (s == MONGE_OK && first == 0 && at[0] != 0)
-        s = error_set(MONGE_BAD_DATA, "%s: %s entry 0 is %" PRId64 " instead of 0", v->file_path, v->indptr_name, at[0]);
+        s = error_set(MONGE_BAD_DATA, "%s: %s entry 0 is %" PRId64 " instead of 0; write the file again", v->file_path, v->indptr_name,
+                      at[0]);
     for (int64_t i = 0; i <= end - first && s == MONGE_OK; i++) {
         if (i > 0 && at[i] < at[i - 1])
             s = error_set(MONGE_BAD_DATA,

@@ -54,9 +54,9 @@ status input_read_head(struct input *input, const struct read_options *options)
     traffic_io_begin(); /* what rank 0 does alone is nearly all reading */
     status s = csv_recognised(input->source) ? csv_read_head(input, options) : read_hdf5_head(input, options);
     if (s == MONGE_OK && input->n_spots == 0)
-        s = error_set(MONGE_BAD_DATA, "%s: no spots", input->file);
+        s = error_set(MONGE_BAD_DATA, "%s: no spots; give the matrix as it was before filtering", input->file);
     if (s == MONGE_OK && input->n_genes == 0)
-        s = error_set(MONGE_BAD_DATA, "%s: no genes", input->file);
+        s = error_set(MONGE_BAD_DATA, "%s: no genes; give the matrix as it was before filtering", input->file);
     traffic_io_end();
     return s;
 }

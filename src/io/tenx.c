@@ -94,7 +94,8 @@ static status read_features(struct input *input, hid_t file, const struct layout
     if (s == MONGE_OK && h5_kind(file, layout->type) == H5_IS_DATASET)
         s = h5_read_texts(file, input->file, layout->type, &n_types, &types);
     if (s == MONGE_OK && (n_names != input->matrix.n_cols || n_ids != n_names || (types && n_types != n_names)))
-        s = error_set(MONGE_BAD_DATA, "%s: %s/shape says %" PRId64 " features, but there are %" PRId64 " names and %" PRId64 " ids",
+        s = error_set(MONGE_BAD_DATA,
+                      "%s: %s/shape says %" PRId64 " features, but there are %" PRId64 " names and %" PRId64 " ids; copy the matrix again",
                       input->file, layout->group, input->matrix.n_cols, n_names, n_ids);
     if (s == MONGE_OK)
         s = keep_genes(input, n_names, names, ids, types);
@@ -111,7 +112,7 @@ static status read_shape(struct input *input, hid_t file, const struct layout *l
     double *shape = NULL;
     status s = h5_read_all(file, input->file, name, 2, &shape);
     if (s == MONGE_OK && !(shape[0] >= 0.0 && shape[0] < 2147483647.0 && shape[1] >= 0.0 && shape[1] < 9e15))
-        s = error_set(MONGE_BAD_DATA, "%s: %s is %g x %g", input->file, name, shape[0], shape[1]);
+        s = error_set(MONGE_BAD_DATA, "%s: %s is %g x %g; copy the matrix again", input->file, name, shape[0], shape[1]);
     if (s == MONGE_OK) {
         input->matrix = (struct matrix){.layout = MATRIX_CSR, .n_rows = (int64_t)shape[1], .n_cols = (int64_t)shape[0], .any_order = true};
         snprintf(input->matrix.path, sizeof input->matrix.path, "%s", layout->group);
@@ -124,8 +125,8 @@ static status read_barcodes(struct input *input, hid_t file, const struct layout
 {
     status s = h5_read_texts(file, input->file, layout->barcodes, &input->n_spots, &input->spot_name);
     if (s == MONGE_OK && input->n_spots != input->matrix.n_rows)
-        s = error_set(MONGE_BAD_DATA, "%s: %s/shape says %" PRId64 " barcodes, but there are %" PRId64, input->file, layout->group,
-                      input->matrix.n_rows, input->n_spots);
+        s = error_set(MONGE_BAD_DATA, "%s: %s/shape says %" PRId64 " barcodes, but there are %" PRId64 "; copy the matrix again",
+                      input->file, layout->group, input->matrix.n_rows, input->n_spots);
     return s;
 }
 
@@ -188,8 +189,8 @@ static status take_record(struct positions *p, const struct csv *csv, const int 
     for (int k = ARRAY_ROW; k < N_COLUMNS && s == MONGE_OK; k++) {
         s = csv_number(csv, column[k], COLUMN_NAMES[k], &value[k]);
         if (s == MONGE_OK && (!isfinite(value[k]) || (k <= ARRAY_COL && (value[k] != floor(value[k]) || fabs(value[k]) > 1e9))))
-            s = error_set(MONGE_BAD_DATA, "%s, line %" PRId64 ": %s is '%s' instead of a %snumber", csv->path, csv->line, COLUMN_NAMES[k],
-                          csv->field[column[k]], k <= ARRAY_COL ? "whole " : "");
+            s = error_set(MONGE_BAD_DATA, "%s, line %" PRId64 ": %s is '%s' instead of a %snumber; copy the file again", csv->path,
+                          csv->line, COLUMN_NAMES[k], csv->field[column[k]], k <= ARRAY_COL ? "whole " : "");
     }
     if (s != MONGE_OK)
         return s;
@@ -213,7 +214,8 @@ static status find_columns(const struct csv *csv, int column[N_COLUMNS])
             if (!strcmp(csv->field[f], COLUMN_NAMES[k]))
                 column[k] = f;
         if (column[k] < 0)
-            return error_set(MONGE_BAD_DATA, "%s, line %" PRId64 ": the header has no column %s", csv->path, csv->line, COLUMN_NAMES[k]);
+            return error_set(MONGE_BAD_DATA, "%s, line %" PRId64 ": the header has no column %s; copy the file again", csv->path, csv->line,
+                             COLUMN_NAMES[k]);
     }
     return MONGE_OK;
 }
@@ -324,8 +326,8 @@ static status read_positions(struct input *input, const char *spatial)
     if (s == MONGE_OK)
         s = name_index_new(&index, p.n, p.barcode, &duplicate);
     if (s == MONGE_OK && duplicate >= 0)
-        s = error_set(MONGE_BAD_DATA, "%s, line %" PRId64 ": barcode '%s' stands already in line %" PRId64, path, p.line[duplicate],
-                      p.barcode[duplicate], p.line[name_index_find(&index, p.barcode[duplicate])]);
+        s = error_set(MONGE_BAD_DATA, "%s, line %" PRId64 ": barcode '%s' stands already in line %" PRId64 "; copy the file again", path,
+                      p.line[duplicate], p.barcode[duplicate], p.line[name_index_find(&index, p.barcode[duplicate])]);
     if (s == MONGE_OK)
         s = spot_arrays(input, input->n_spots + p.n);
     used = calloc((size_t)p.n + 1, sizeof *used);

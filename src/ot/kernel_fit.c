@@ -191,6 +191,26 @@ static double fine_radius(const struct slide *slide, double coarse)
     return fmax(coarse, fmin(radius, MAX_RADIUS));
 }
 
+/* ---- how far it reaches ---- */
+
+double kernel_share_beyond(const struct kernel_parameters *t, double r)
+{
+    double gaussian = exp(-.5 * r * r / (t->sigma * t->sigma)), tail = (1.0 + r / t->tail_length) * exp(-r / t->tail_length);
+    return t->beta * ((1.0 - t->tail_weight - t->uniform_weight) * gaussian + t->tail_weight * tail);
+}
+
+double kernel_local_radius(const struct kernel_parameters *t)
+{
+    double left = .01 * kernel_share_beyond(t, 0.0), low = 0.0, high = 256.0; /* pitches */
+    if (isnan(left))
+        return NAN;
+    for (int k = 0; k < 60; k++) {
+        double middle = .5 * (low + high);
+        *(kernel_share_beyond(t, middle) > left ? &low : &high) = middle;
+    }
+    return high;
+}
+
 /* ---- what the slide must have ---- */
 
 static status check_background(const struct slide *slide)

@@ -509,9 +509,9 @@ status slide_new(struct slide *slide, const struct spot_table *spots, enum holes
     memset(slide, 0, sizeof *slide);
     bool array = spots->array_row && spots->array_col;
     if (spots->n_spots < 1)
-        return error_set(MONGE_BAD_DATA, "%s: no spots", spots->source);
+        return error_set(MONGE_BAD_DATA, "%s: no spots; give the matrix as it was before filtering", spots->source);
     if (!array && !(spots->x && spots->y))
-        return error_set(MONGE_BAD_DATA, "%s: spots have neither array_row and array_col nor positions", spots->source);
+        return error_set(MONGE_BAD_DATA, "%s: spots have neither array_row and array_col nor positions; give either", spots->source);
     status s = spots->x && spots->y ? check_finite(spots) : MONGE_OK;
     enum lattice lattice = LATTICE_NONE;
     if (s == MONGE_OK && array)

@@ -295,16 +295,9 @@ static void log_kernel(const struct kernel_fit *fit)
 {
     const struct kernel_parameters *t = &fit->parameters;
     log_info("kernel fit: beta %.3f with the boundary ring, %.3f without; used: beta %.3f, sigma %.2f, tail %.2f x exp(-d/%.2f), uniform "
-             "%.2f, permeability %.2f, radius %.0f pitches",
+             "%.2f, permeability %.2f, radius %.0f pitches (99 %% of the local kernel: %.1f)",
              fit->with_ring.beta, fit->without_ring.beta, t->beta, t->sigma, t->tail_weight, t->tail_length, t->uniform_weight,
-             t->permeability, fit->radius);
-}
-
-/* Molecules that go farther than r, as a share of all. */
-static double share_beyond(const struct kernel_parameters *t, double r)
-{
-    double gaussian = exp(-.5 * r * r / (t->sigma * t->sigma)), tail = (1.0 + r / t->tail_length) * exp(-r / t->tail_length);
-    return t->beta * ((1.0 - t->tail_weight - t->uniform_weight) * gaussian + t->tail_weight * tail);
+             t->permeability, fit->radius, kernel_local_radius(t));
 }
 
 /* The reach of the fit is longer than the correction needs: spread evenly, the last molecules of the tail cost less accuracy (.0005 of the
@@ -312,7 +305,7 @@ static double share_beyond(const struct kernel_parameters *t, double r)
 static double shorter_reach(const struct kernel_parameters *t, double radius)
 {
     const double most_beyond = .03, least = 4.0;
-    while (radius > least && share_beyond(t, radius - 1.0) <= most_beyond)
+    while (radius > least && kernel_share_beyond(t, radius - 1.0) <= most_beyond)
         radius -= 1.0;
     return radius;
 }

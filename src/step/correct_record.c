@@ -215,6 +215,7 @@ static void record_kernel(struct recorder *r, const struct correction *c)
     recorder_real(r, "kernel/uniform_weight", t->uniform_weight);
     recorder_real(r, "kernel/permeability", t->permeability);
     recorder_real(r, "kernel/radius", c->fit.radius);
+    recorder_real(r, "kernel/radius_of_99_percent", kernel_local_radius(&c->fit.parameters));
     recorder_real(r, "kernel/beta_factor", c->beta_factor);
     recorder_integer(r, "kernel/evaluations", c->fit.evaluations);
     const struct kernel_parameters *fits[2] = {&c->fit.with_ring, &c->fit.without_ring};

@@ -18,8 +18,8 @@ static void tiles(struct text *page, const struct report_data *data)
     snprintf(label, sizeof label, "genes, %s UMIs", shown_count(data->molecules));
     report_tile(page, shown_count((double)section->n_genes), label);
     snprintf(label, sizeof label, "UMIs returned from background to tissue (%s %% of all)",
-             shown("%.1f", 100.0 * data->molecules_out / fmax(data->molecules, 1.0)));
-    report_tile(page, shown_count(data->molecules_out), label);
+             shown("%.1f", 100.0 * (data->molecules_out - data->left_out) / fmax(data->molecules, 1.0)));
+    report_tile(page, shown_count(data->molecules_out - data->left_out), label);
     double beta = report_real(data, "kernel/beta"), factor = report_real(data, "kernel/beta_factor");
     double sigma = report_real(data, "kernel/sigma"), um = section->slide.pitch_um;
     if (isfinite(beta)) {
@@ -63,6 +63,11 @@ static void head(struct text *page, const struct report_data *data, const char *
         html_add(page, value[k]);
     }
     text_add(page, "</p>\n");
+    if (data->literal)
+        text_add(page,
+                 "<p class=\"note\">Formulation <code>seed</code> is balanced entropic transport as first published, kept for comparison: "
+                 "what a gene's spots keep is fixed beforehand by a soft threshold on its counts, and the transport between counts and "
+                 "sources, however its cost is trained, cannot move it. The default is <code>--formulation map</code>.</p>\n");
     free(formulation);
     free(strength);
     free(version);

@@ -382,8 +382,8 @@ void report_losses(struct text *page, const struct report_data *data)
         text_add(page,
                  "<p>The composite loss of the source formulation, on the counts as seen and as corrected. Image terms compare the map of "
                  "totals "
-                 "with the grey image; the out-of-tissue loss is 0 by construction.</p>\n<table><tr><th></th><th class=\"n\">seen</th><th "
-                 "class=\"n\">corrected</th></tr>\n");
+                 "with the grey image%s.</p>\n<table><tr><th></th><th class=\"n\">seen</th><th class=\"n\">corrected</th></tr>\n",
+                 data->left_out > 0.0 ? "" : "; the out-of-tissue loss is 0 by construction");
         for (int64_t k = 0; k < n; k++) {
             text_add(page, "<tr><td>");
             html_add(page, names[k]);

@@ -104,8 +104,13 @@ status report_totals(struct text *page, const struct report_data *data, const st
     if (isfinite(um))
         text_add(page, "; the map is %s mm wide", shown("%.3g", width * um / 1000.0));
     text_add(page, ".</p>\n");
-    text_add(page, "<p class=\"note\">After correction the background is empty <em>by construction</em> (only tissue can be a source): "
-                   "that is no evidence of quality. The checks below are.</p>\n<div class=\"row four\">\n");
+    if (data->left_out > 0.0)
+        text_add(page, "<p class=\"note\">Background spots may be sources here: %s UMIs stay outside the tissue.</p>\n",
+                 shown_count(data->left_out));
+    else
+        text_add(page, "<p class=\"note\">After correction the background is empty <em>by construction</em> (only tissue can be a source): "
+                       "that is no evidence of quality. The checks below are.</p>\n");
+    text_add(page, "<div class=\"row four\">\n");
     struct map_style style = {.colours = COLOURS_SEQUENTIAL, .root = true, .outline = true};
     if (high_point(data->section.slide.n_sites, data->site_before, 1.0, &style.high) != MONGE_OK ||
         add_map(page, view, data->site_before, &style, "Seen", " UMI") != MONGE_OK ||
@@ -168,7 +173,8 @@ static void gene_title(struct text *page, const struct report_data *data, const 
     text_add(page, "%s UMIs &middot; %s %% seen outside tissue", shown_count(total),
              shown("%.1f", 100.0 * data->gene_out[g] / fmax(total, 1.0)));
     if (isfinite(column_value(data, "var/changed", g)))
-        text_add(page, " &middot; %s %% of molecules moved beyond rescaling", shown("%.1f", 100.0 * data->changed[g]));
+        text_add(page, " &middot; %s %% of molecules %s", shown("%.1f", 100.0 * data->changed[g]),
+                 data->literal ? "leave their spot in the plan" : "moved beyond rescaling");
     if (isfinite(before) && isfinite(after))
         text_add(page, " &middot; Moran&#39;s I in tissue %s &rarr; %s", shown("%.3f", before), shown("%.3f", after));
     if (column_value(data, "var/corrected_gene", g) == 0.0)

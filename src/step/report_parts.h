@@ -55,6 +55,8 @@ struct report_data {
     struct report_gene *genes;
     int n_genes;
     double molecules, molecules_out; /* seen, and seen outside tissue */
+    double left_out;                 /* still outside tissue after correction; 0 where only tissue can be a source */
+    bool literal;                    /* --formulation seed */
     bool has_truth;
     struct correction_score score; /* of layers/corrected against truth x efficiency, if there is a truth */
     double *ratio;                 /* n_genes: RMSE corrected / seen; NULL without a truth */

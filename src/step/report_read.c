@@ -58,6 +58,16 @@ static void add_up(const struct sparse_rows *rows, double *site_total)
             site_total[i] += rows->value[k];
 }
 
+/* what layers/corrected leaves outside tissue, and how it was made */
+static void read_kind(struct report_data *data)
+{
+    char *formulation = record_text(&data->record, REPORT_RECORD "formulation");
+    data->literal = formulation && !strcmp(formulation, "seed");
+    free(formulation);
+    for (int64_t i = 0; i < data->section.slide.n_sites; i++)
+        data->left_out += data->section.slide.kind[i] == SITE_TISSUE ? 0.0 : data->site_after[i];
+}
+
 static void add_up_genes(struct report_data *data)
 {
     const struct sparse_rows *rows = &data->section.counts;
@@ -258,6 +268,8 @@ status report_read(struct report_data *data, const char *path, const struct repo
         sparse_rows_free(&data->section.counts);
     if (done == MONGE_OK)
         done = read_layer(data, "corrected", offsetof(struct report_gene, after), data->site_after, data->has_truth ? &data->after : NULL);
+    if (done == MONGE_OK)
+        read_kind(data);
     if (done == MONGE_OK && data->has_truth)
         done = read_truth(data);
     if (done == MONGE_OK && data->has_truth)

@@ -307,16 +307,6 @@ static void one_writer(void **state)
     child_must("rm $T/out.h5ad");
 }
 
-static bool disks_can_be_mounted(void)
-{
-    int code;
-    char *output = child_shell("mkdir -p $T/disk && mount -t tmpfs -o size=64k tmpfs $T/disk && umount $T/disk", &code);
-    if (code != 0)
-        printf("  skipped: a small disk cannot be mounted here: %s", output);
-    free(output);
-    return code == 0;
-}
-
 #define ON_DISK CORRECT "-o $T/disk/out.h5ad --checkpoint-every 0.1 "
 
 /* A disk that is full while a checkpoint is saved, while the output is written, and one that is read-only. */

@@ -77,7 +77,7 @@ static void bad_tissue_and_positions(void **state)
     hid_t file = fresh();
     tiny_remove(file, "obs/in_tissue");
     tiny_close(file);
-    REFUSED(MONGE_BAD_DATA, "obs/in_tissue is missing");
+    REFUSED(MONGE_BAD_DATA, "obs/in_tissue is missing", "1) or outside (0)");
 
     file = fresh();
     tiny_poke(file, "obs/in_tissue", 17, 2.0);
@@ -90,18 +90,31 @@ static void bad_tissue_and_positions(void **state)
     file = fresh();
     tiny_texts(file, "obs/in_tissue", TINY_SPOTS, words, false);
     tiny_close(file);
-    REFUSED(MONGE_BAD_DATA, "obs/in_tissue entry 4 is 'yes'");
+    REFUSED(MONGE_BAD_DATA, "obs/in_tissue entry 4 is 'yes'", "store numbers");
+
+    static const char *const columns[] = {"obs/array_row", "obs/array_col"}, *const parts[] = {"obs/array_row entry 4 is 'yes'",
+                                                                                               "obs/array_col entry 4 is 'yes'"};
+    for (int k = 0; k < 2; k++) {
+        file = fresh();
+        tiny_texts(file, columns[k], TINY_SPOTS, words, k);
+        tiny_close(file);
+        REFUSED(MONGE_BAD_DATA, parts[k], "store numbers");
+    }
 
     const double few[] = {1.0, 0.0, 1.0};
     file = fresh();
     tiny_numbers(file, "obs/in_tissue", H5T_STD_I64LE, 1, 3, 1, few);
     tiny_close(file);
-    REFUSED(MONGE_BAD_DATA, "obs/in_tissue has 3 entries instead of 30");
+    REFUSED(MONGE_BAD_DATA, "obs/in_tissue has 3 entries instead of 30", "filtered together");
+    file = fresh();
+    tiny_texts(file, "obs/in_tissue", 3, words, false);
+    tiny_close(file);
+    REFUSED(MONGE_BAD_DATA, "obs/in_tissue has 3 entries instead of 30", "filtered together");
 
     file = fresh();
     tiny_remove(file, "obs/array_col");
     tiny_close(file);
-    REFUSED(MONGE_BAD_DATA, "obs/array_col is missing beside obs/array_row");
+    REFUSED(MONGE_BAD_DATA, "obs/array_col is missing beside obs/array_row", "both or neither");
 
     double row[TINY_SPOTS];
     for (int i = 0; i < TINY_SPOTS; i++)
@@ -109,19 +122,19 @@ static void bad_tissue_and_positions(void **state)
     file = fresh();
     tiny_numbers(file, "obs/array_row", H5T_IEEE_F64LE, 1, TINY_SPOTS, 1, row);
     tiny_close(file);
-    REFUSED(MONGE_BAD_DATA, "obs/array_row row 8 is 1.5");
+    REFUSED(MONGE_BAD_DATA, "obs/array_row row 8 is 1.5", "coordinates are integers");
 
     file = fresh();
     tiny_poke(file, "obs/array_col", 1, 0.0);
     tiny_close(file);
-    REFUSED(MONGE_BAD_DATA, "rows 0 and 1 both stand at array_row 0, array_col 0");
+    REFUSED(MONGE_BAD_DATA, "rows 0 and 1 both stand at array_row 0, array_col 0", "needs its own place");
 
     file = fresh();
     tiny_remove(file, "obs/array_row");
     tiny_remove(file, "obs/array_col");
     tiny_remove(file, "obsm/spatial");
     tiny_close(file);
-    REFUSED(MONGE_BAD_DATA, "neither obs/array_row and obs/array_col nor obsm/spatial");
+    REFUSED(MONGE_BAD_DATA, "neither obs/array_row and obs/array_col nor obsm/spatial", "need positions");
 
     double positions[3 * TINY_SPOTS];
     for (int i = 0; i < 3 * TINY_SPOTS; i++)
@@ -129,15 +142,15 @@ static void bad_tissue_and_positions(void **state)
     file = fresh();
     tiny_numbers(file, "obsm/spatial", H5T_IEEE_F64LE, 2, TINY_SPOTS, 2, positions);
     tiny_close(file);
-    REFUSED(MONGE_BAD_DATA, "row 20 has no finite position");
+    REFUSED(MONGE_BAD_DATA, "row 20 has no finite position", "remove this spot");
     file = fresh();
     tiny_numbers(file, "obsm/spatial", H5T_IEEE_F64LE, 2, TINY_SPOTS, 1, positions);
     tiny_close(file);
-    REFUSED(MONGE_BAD_DATA, "obsm/spatial is not an array of 30 spots x 2");
+    REFUSED(MONGE_BAD_DATA, "obsm/spatial is not an array of 30 spots x 2", "store x and y");
     file = fresh();
     tiny_texts(file, "obsm/spatial", TINY_SPOTS, words, false);
     tiny_close(file);
-    REFUSED(MONGE_BAD_DATA, "obsm/spatial is not an array");
+    REFUSED(MONGE_BAD_DATA, "obsm/spatial is not an array", "store x and y");
 }
 
 static void bad_matrix(void **state)
@@ -151,24 +164,24 @@ static void bad_matrix(void **state)
     file = fresh();
     tiny_text_attribute(file, "X", "encoding-type", "awkward-array");
     tiny_close(file);
-    REFUSED(MONGE_BAD_DATA, "X has encoding-type 'awkward-array'");
+    REFUSED(MONGE_BAD_DATA, "X has encoding-type 'awkward-array'", "csr_matrix");
 
     file = fresh();
     tiny_text_attribute(file, "obs", "encoding-type", "dict");
     tiny_close(file);
-    REFUSED(MONGE_BAD_DATA, "obs has encoding-type 'dict' instead of 'dataframe'");
+    REFUSED(MONGE_BAD_DATA, "obs has encoding-type 'dict' instead of 'dataframe'", "write the file again");
 
     file = fresh();
     if (file >= 0)
         H5Adelete_by_name(file, "X", "shape", H5P_DEFAULT);
     tiny_close(file);
-    REFUSED(MONGE_BAD_DATA, "X has no attribute 'shape'");
+    REFUSED(MONGE_BAD_DATA, "X has no attribute 'shape'", "write the file again");
 
     const char *three[] = {"g0", "g1", "g2"};
     file = fresh();
     tiny_texts(file, "var/_index", 3, three, false);
     tiny_close(file);
-    REFUSED(MONGE_BAD_DATA, "X is 30 x 4, but there are 30 spots (obs) and 3 genes (var)");
+    REFUSED(MONGE_BAD_DATA, "X is 30 x 4, but there are 30 spots (obs) and 3 genes (var)", "filtered together");
 
     const char *data[96];
     for (int i = 0; i < 96; i++)
@@ -176,12 +189,47 @@ static void bad_matrix(void **state)
     file = fresh();
     tiny_texts(file, "X/data", 96, data, false);
     tiny_close(file);
-    REFUSED(MONGE_BAD_DATA, "X/data does not hold numbers");
+    REFUSED(MONGE_BAD_DATA, "X/data does not hold numbers", "store numbers");
+
+    file = fresh();
+    tiny_texts(file, "X/indices", 96, data, false);
+    tiny_close(file);
+    REFUSED(MONGE_BAD_DATA, "X/indices does not hold integers", "store integers");
+
+    file = fresh();
+    tiny_texts(file, "X", 96, data, false);
+    tiny_close(file);
+    REFUSED(MONGE_BAD_DATA, "X is not a matrix of numbers", "--layer");
+
+    const double few[] = {0.0, 4.0};
+    static const char *const lists[] = {"X/indptr", "X/indices"}, *const parts[] = {"X/indptr has 2 entries instead of 31",
+                                                                                    "X/indices has 2 entries but X/data has 96"};
+    for (int k = 0; k < 2; k++) {
+        file = fresh();
+        tiny_numbers(file, lists[k], H5T_STD_I32LE, 1, 2, 1, few);
+        tiny_close(file);
+        REFUSED(MONGE_BAD_DATA, parts[k], "write the file again");
+    }
+    const double names[TINY_GENES] = {0.0};
+    file = fresh();
+    tiny_numbers(file, "var/_index", H5T_IEEE_F64LE, 1, TINY_GENES, 1, names);
+    tiny_close(file);
+    REFUSED(MONGE_BAD_DATA, "var/_index does not hold text", "store text");
+    file = fresh();
+    tiny_numbers(file, "X/indptr", H5T_STD_I32LE, 2, 2, 1, few);
+    tiny_close(file);
+    REFUSED(MONGE_BAD_DATA, "X/indptr has 2 dimensions instead of 1", "a plain list");
+    file = fresh();
+    tiny_remove(file, "X/indices");
+    if (file >= 0)
+        H5Gclose(H5Gcreate2(file, "X/indices", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
+    tiny_close(file);
+    REFUSED(MONGE_BAD_DATA, "X/indices is not a dataset", "write it again");
 
     file = fresh();
     tiny_remove(file, "X/indices");
     tiny_close(file);
-    REFUSED(MONGE_BAD_DATA, "X/indices is missing");
+    REFUSED(MONGE_BAD_DATA, "X/indices is missing", "write it again");
 }
 
 /* One element of a valid file changed; in CSR and CSC. */
@@ -192,32 +240,32 @@ static void bad_entries(void **state)
         const char *encoding, *dataset;
         int64_t at;
         double value;
-        const char *part;
+        const char *part, *advice;
     } cases[] = {
-        {"csr_matrix", "X/indptr", 0, 1.0, "X/indptr entry 0 is 1 instead of 0"},
-        {"csr_matrix", "X/indptr", 20, 3.0, "X/indptr entry 20 is 3, below the one before it"},
-        {"csr_matrix", "X/indptr", 29, 5000.0, "X/indptr entry 29 is 5000, outside"},
-        {"csr_matrix", "X/indptr", 30, 95.0, "X/indptr ends at 95"},
-        {"csr_matrix", "X/indices", 60, 4.0, "is 4, outside 0 to 3"},
-        {"csr_matrix", "X/indices", 60, -1.0, "is -1, outside 0 to 3"},
-        {"csr_matrix", "X/indices", 1, 1.0, "X/indices entry 1 (row 0) repeats index 1"},
-        {"csr_matrix", "X/indices", 1, 0.0, "is 0 after 1: indices must ascend"},
-        {"csr_matrix", "X/data", 90, -1.0, "which is negative"},
-        {"csr_matrix", "X/data", 90, 0.5, "which is not a whole number"},
-        {"csr_matrix", "X/data", 3, NAN, "which is not a finite number"},
-        {"csr_matrix", "X/data", 3, INFINITY, "which is not a finite number"},
-        {"csr_matrix", "X/data", 3, 16777216.0, "which is above 16777215"},
-        {"csc_matrix", "X/indptr", 2, 1.0, "X/indptr entry 2 is 1, below"},
-        {"csc_matrix", "X/indices", 70, 30.0, "is 30, outside 0 to 29"},
-        {"csc_matrix", "X/indices", 1, 1.0, "X/indices entry 1 (column 0) repeats index 1"},
-        {"csc_matrix", "X/data", 0, -2.0, "X row 1, column 0 holds -2, which is negative"},
+        {"csr_matrix", "X/indptr", 0, 1.0, "X/indptr entry 0 is 1 instead of 0", "write the file again"},
+        {"csr_matrix", "X/indptr", 20, 3.0, "X/indptr entry 20 is 3, below the one before it", "must ascend"},
+        {"csr_matrix", "X/indptr", 29, 5000.0, "X/indptr entry 29 is 5000, outside", "incomplete or damaged"},
+        {"csr_matrix", "X/indptr", 30, 95.0, "X/indptr ends at 95", "incomplete or damaged"},
+        {"csr_matrix", "X/indices", 60, 4.0, "is 4, outside 0 to 3", "write the file again"},
+        {"csr_matrix", "X/indices", 60, -1.0, "is -1, outside 0 to 3", "write the file again"},
+        {"csr_matrix", "X/indices", 1, 1.0, "X/indices entry 1 (row 0) repeats index 1", "sum_duplicates()"},
+        {"csr_matrix", "X/indices", 1, 0.0, "is 0 after 1: indices must ascend", "sort_indices()"},
+        {"csr_matrix", "X/data", 90, -1.0, "which is negative", "give raw counts"},
+        {"csr_matrix", "X/data", 90, 0.5, "which is not a whole number", "give raw counts"},
+        {"csr_matrix", "X/data", 3, NAN, "which is not a finite number", "give raw counts"},
+        {"csr_matrix", "X/data", 3, INFINITY, "which is not a finite number", "give raw counts"},
+        {"csr_matrix", "X/data", 3, 16777216.0, "which is above 16777215", "give raw counts"},
+        {"csc_matrix", "X/indptr", 2, 1.0, "X/indptr entry 2 is 1, below", "must ascend"},
+        {"csc_matrix", "X/indices", 70, 30.0, "is 30, outside 0 to 29", "write the file again"},
+        {"csc_matrix", "X/indices", 1, 1.0, "X/indices entry 1 (column 0) repeats index 1", "sum_duplicates()"},
+        {"csc_matrix", "X/data", 0, -2.0, "X row 1, column 0 holds -2, which is negative", "give raw counts"},
     };
     for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
         hid_t file = fresh();
         tiny_matrix(file, "X", cases[k].encoding, H5T_IEEE_F32LE, H5T_STD_I32LE);
         tiny_poke(file, cases[k].dataset, cases[k].at, cases[k].value);
         tiny_close(file);
-        REFUSED(MONGE_BAD_DATA, cases[k].part);
+        REFUSED(MONGE_BAD_DATA, cases[k].part, cases[k].advice);
     }
     double dense[TINY_SPOTS * TINY_GENES] = {0.0};
     dense[29 * TINY_GENES + 2] = 1.25;
@@ -225,7 +273,17 @@ static void bad_entries(void **state)
     tiny_remove(file, "X");
     tiny_numbers(file, "X", H5T_IEEE_F64LE, 2, TINY_SPOTS, TINY_GENES, dense);
     tiny_close(file);
-    REFUSED(MONGE_BAD_DATA, "X row 29, column 2 holds 1.25, which is not a whole number");
+    REFUSED(MONGE_BAD_DATA, "X row 29, column 2 holds 1.25, which is not a whole number", "give raw counts");
+}
+
+static void set_shape(hid_t file, int64_t rows, int64_t columns)
+{
+    if (file < 0)
+        return;
+    const int64_t shape[2] = {rows, columns};
+    hid_t attribute = H5Aopen_by_name(file, "X", "shape", H5P_DEFAULT, H5P_DEFAULT);
+    H5Awrite(attribute, H5T_NATIVE_INT64, shape);
+    H5Aclose(attribute);
 }
 
 static void names_and_empty(void **state)
@@ -257,14 +315,19 @@ static void names_and_empty(void **state)
         tiny_numbers(file, columns[k], H5T_STD_I64LE, 1, 0, 1, &nothing);
     tiny_numbers(file, "X/indptr", H5T_STD_I64LE, 1, 1, 1, &nothing);
     tiny_numbers(file, "obsm/spatial", H5T_IEEE_F64LE, 2, 0, 2, &nothing);
-    if (file >= 0) {
-        const int64_t shape[2] = {0, TINY_GENES};
-        hid_t attribute = H5Aopen_by_name(file, "X", "shape", H5P_DEFAULT, H5P_DEFAULT);
-        H5Awrite(attribute, H5T_NATIVE_INT64, shape);
-        H5Aclose(attribute);
-    }
+    set_shape(file, 0, TINY_GENES);
     tiny_close(file);
-    REFUSED(MONGE_BAD_DATA, "no spots");
+    REFUSED(MONGE_BAD_DATA, "no spots", "before filtering");
+
+    double starts[TINY_SPOTS + 1] = {0.0};
+    file = fresh();
+    tiny_texts(file, "var/_index", 0, genes, false);
+    tiny_numbers(file, "X/data", H5T_IEEE_F32LE, 1, 0, 1, &nothing);
+    tiny_numbers(file, "X/indices", H5T_STD_I32LE, 1, 0, 1, &nothing);
+    tiny_numbers(file, "X/indptr", H5T_STD_I32LE, 1, TINY_SPOTS + 1, 1, starts);
+    set_shape(file, TINY_SPOTS, 0);
+    tiny_close(file);
+    REFUSED(MONGE_BAD_DATA, "no genes", "before filtering");
 }
 
 /* --- output ------------------------------------------------------------------------------------------------------------ */

@@ -53,6 +53,29 @@ static void simplex_finds_minima(void **state)
     assert_int_equal(nelder_mead_minimise(&search, failing, &left), MONGE_INTERNAL);
 }
 
+/* ---- reach ---- */
+
+/* Against sums over rings of an endless plane, and the closed form of a Gaussian alone. */
+static void local_radius_holds_what_it_says(void **state)
+{
+    (void)state;
+    struct kernel_parameters t = {
+        .beta = 0.4, .sigma = 1.5, .tail_weight = 0.25, .tail_length = 3.5, .uniform_weight = 0.1, .permeability = 0.8};
+    double within = 0.0, all = 0.0, step = 1e-3, radius = kernel_local_radius(&t);
+    for (double r = .5 * step; r < 100.0; r += step) {
+        double gaussian = .65 * exp(-.5 * r * r / 2.25) / 2.25, tail = .25 * exp(-r / 3.5) / 12.25, ring = r * (gaussian + tail) * step;
+        all += ring;
+        within += r < radius ? ring : 0.0;
+    }
+    figure("share of the local kernel beyond its radius of 99 %", 1.0 - within / all, "~", 0.01);
+    assert_true(fabs(1.0 - within / all - 0.01) < 1e-5);
+    assert_true(fabs(kernel_share_beyond(&t, 0.0) - .4 * .9) < 1e-15 && fabs(all - .9) < 1e-6);
+    t.tail_weight = 0.0;
+    assert_true(fabs(kernel_local_radius(&t) - 1.5 * sqrt(2.0 * log(100.0))) < 1e-9);
+    t.sigma = t.tail_length = (double)NAN;
+    assert_true(isnan(kernel_local_radius(&t)));
+}
+
 /* ---- rings ---- */
 
 static void rings_follow_the_distance(void **state)
@@ -219,6 +242,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(simplex_finds_minima),
+        cmocka_unit_test(local_radius_holds_what_it_says),
         cmocka_unit_test(rings_follow_the_distance),
         cmocka_unit_test(refuses_a_slide_without_background),
         cmocka_unit_test(known_values_are_not_computed_again),

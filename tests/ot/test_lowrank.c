@@ -55,6 +55,23 @@ static double worst_source(const struct counted *c, const struct lowrank *model,
     return over_ranks(worst);
 }
 
+/* V U of the fit, which the program forms by batches as the prior mean, against golden L [GENES][tissue]; relative to the largest. */
+static double worst_product(const struct counted *c, const struct lowrank *model, const double *golden)
+{
+    double worst = 0.0, scale = 0.0;
+    for (int64_t i = 0; i < c->columns.sites.n_own; i++) {
+        int32_t j = c->tissue_index[c->columns.sites.first + i];
+        for (int64_t g = 0; g < c->columns.n_genes && j >= 0; g++) {
+            double sum = 0.0, expected = golden[c->columns.gene[g] * c->n_tissue + j];
+            for (int k = 0; k < LANES; k++)
+                sum += model->v[g * LANES + k] * model->u[i * LANES + k];
+            worst = fmax(worst, fabs(sum - expected));
+            scale = fmax(scale, expected);
+        }
+    }
+    return over_ranks(worst) / over_ranks(scale);
+}
+
 /* width values per gene of `own` (stride) against golden [GENES][width], relative to the largest. */
 static double worst_gene(const struct counted *c, const double *own, int stride, const double *golden, int width)
 {
@@ -90,10 +107,11 @@ static void check_golden(const char *group, const char *e_group, double gene_wei
         .rank = RANK, .sweeps = SWEEPS, .gene_weights = gene_weights, .first_weight_sweep = 5, .rescale_rows = rescale_rows};
     assert_int_equal(lowrank_fit(&model, &options, &kernel, &c.columns, e), MONGE_OK);
 
-    double *u = golden_in(group, "U"), *v = golden_in(group, "V"), *loglik = golden_in(group, "loglik");
+    double *u = golden_in(group, "U"), *v = golden_in(group, "V"), *loglik = golden_in(group, "loglik"), *l = golden_in(group, "L");
     char title[96];
-    snprintf(title, sizeof title, "%s U, V", group);
+    snprintf(title, sizeof title, "%s U, V, L", group);
     double worst = fmax(worst_source(&c, &model, u), worst_gene(&c, model.v, LANES, v, RANK));
+    worst = fmax(worst, worst_product(&c, &model, l));
     figure(title, worst, "<", 1e-9);
     assert_true(worst < 1e-9);
     if (e_group) {
@@ -110,6 +128,7 @@ static void check_golden(const char *group, const char *e_group, double gene_wei
     free(e);
     free(u);
     free(v);
+    free(l);
     free(loglik);
     lowrank_free(&model);
     kernel_free(&kernel);

@@ -1,5 +1,6 @@
-/* The learned cost: golden values and gradients of the differentiable variants through kernel, MAP steps and all losses; the lattice
- * adjoint against the dense one; central differences of the network. */
+/* The learned cost: golden weights and costs; golden values, plans and gradients of the differentiable variants through kernel, MAP steps
+ * and all losses; the lattice adjoint against the dense one; central differences of the network. The plans of map_tissue and map_all are
+ * formed here, entry by entry: the program needs only their column sums. */
 #include "monge/phi.h"
 
 #include <math.h>
@@ -14,11 +15,22 @@
 
 enum { N = 144, GENES = 8, STEPS = 8 };
 
-static double *golden(const char *group, const char *name)
+static double *golden_of(const char *file, const char *group, const char *name)
 {
     char path[128];
     snprintf(path, sizeof path, "%s/%s", group, name);
-    return golden_read(golden_path("correct_seed.h5"), path, NULL);
+    return golden_read(file, path, NULL);
+}
+
+static double *golden(const char *group, const char *name)
+{
+    return golden_of(golden_path("correct_seed.h5"), group, name);
+}
+
+/* Golden arrays [N][N] and larger, which the project has no copy of; NULL: not there. */
+static const char *golden_matrices(void)
+{
+    return shared_data("golden/correct/correct_golden.h5");
 }
 
 static void golden_compare(const char *group, const char *name, const double *values, size_t n, bool relative, double *worst)
@@ -176,6 +188,48 @@ static const double *forward_of(const struct gene *gene)
     return gene->tape.f;
 }
 
+static const double *prior_of(const struct gene *gene)
+{
+    return gene->mu;
+}
+
+static const double *capacities_of(const struct gene *gene)
+{
+    return gene->tape.b + STEPS * N;
+}
+
+/* Largest difference of all genes from a golden array [GENES][N], or [GENES][sources]. */
+static double worst_field(const char *group, const char *name, const struct gene *genes, const double *(*field)(const struct gene *),
+                          const struct slide *sources)
+{
+    double *expected = golden(group, name), worst = 0.0;
+    size_t at = 0;
+    for (int g = 0; g < GENES; g++)
+        for (int i = 0; i < N; i++)
+            if (!sources || sources->kind[i] == SITE_TISSUE)
+                worst = fmax(worst, fabs(field(&genes[g])[i] - expected[at++]));
+    free(expected);
+    return worst;
+}
+
+/* gamma_ij = x_i K_ij b_j / (K b)_i, in counts. */
+static double worst_plan(const char *file, const char *group, const struct inputs *in, const struct gene *genes,
+                         const struct slide *sources)
+{
+    double *expected = golden_of(file, group, "plan"), worst = 0.0;
+    size_t at = 0;
+    for (int g = 0; g < GENES; g++)
+        for (int i = 0; i < N; i++)
+            for (int j = 0; j < N; j++) {
+                if (sources->kind[j] != SITE_TISSUE)
+                    continue;
+                double share = genes[g].matrix[i * N + j] * capacities_of(&genes[g])[j] / genes[g].tape.f[i];
+                worst = fmax(worst, fabs(in->counts[g * N + i] * share - expected[at++]));
+            }
+    free(expected);
+    return worst;
+}
+
 static void check_gradients(const char *group, const char *loss, const struct gradients *have, double *worst)
 {
     const char *names[] = {"q", "r", "alpha", "A1", "c1", "a2", "c2"};
@@ -217,13 +271,10 @@ static void check_group(const char *group, bool all_sources)
     pack(genes, corrected_of, corrected);
     pack(genes, forward_of, forward);
 
-    double values = 0.0, gradients = 0.0;
-    for (int g = 0; g < GENES; g++) {
-        char name[] = "Xh";
-        double *expected = golden(group, name);
-        values = fmax(values, max_difference(genes[g].tape.c, expected + g * N, N));
-        free(expected);
-    }
+    double values = worst_field(group, "Xh", genes, corrected_of, NULL), gradients = 0.0;
+    values = fmax(values, worst_field(group, "forward", genes, forward_of, NULL));
+    values = fmax(values, worst_field(group, "mu", genes, prior_of, &sources));
+    values = fmax(values, worst_field(group, "cap", genes, capacities_of, &sources));
     const char *names[] = {"L_image", "L_out", "L_moran", "L_fit", "L_total"};
     for (int k = 0; k < 5; k++) {
         struct loss_weights weights = {
@@ -252,10 +303,14 @@ static void check_group(const char *group, bool all_sources)
             check_gradients(group, names[k], &gradient, &gradients);
         losses_free(&losses);
     }
-    figure(all_sources ? "map_all: corrected counts and losses from golden" : "map_tissue: corrected counts and losses from golden", values,
-           "<", 1e-10);
+    const char *matrices = golden_matrices();
+    double plans = matrices ? worst_plan(matrices, group, &in, genes, &sources) : 0.0;
+    figure(all_sources ? "map_all: Xh, forward, mu, cap and losses from golden" : "map_tissue: Xh, forward, mu, cap and losses from golden",
+           values, "<", 1e-10);
+    figure("  plans", plans, "<", 1e-9);
     figure("  gradients by q, r, alpha, phi, relative", gradients, "<", 1e-7);
     assert_true(values < 1e-10);
+    assert_true(plans < 1e-9);
     assert_true(gradients < 1e-7);
     for (int g = 0; g < GENES; g++)
         gene_free(&genes[g]);
@@ -270,6 +325,31 @@ static void reproduces_golden_gradients(void **state)
     (void)state;
     check_group("map_tissue", false);
     check_group("map_all", true);
+}
+
+/* W and M are of phi alone, hence the same in the three groups. */
+static void reproduces_golden_weights(void **state)
+{
+    (void)state;
+    const char *file = golden_matrices(), *groups[] = {"bal", "map_tissue", "map_all"};
+    struct inputs in;
+    inputs_new(&in);
+    for (int k = 0; k < 3 && file; k++) {
+        double *w = golden_of(file, groups[k], "W"), *m = golden_of(file, groups[k], "M"), worst = 0.0;
+        for (int i = 0; i < N; i++)
+            for (int j = 0; j < N; j++) {
+                double d = in.distance[i * N + j];
+                worst = fmax(worst, fabs(phi_weight(&in.phi, d, in.tissue[i], in.tissue[j]) - w[i * N + j]));
+                worst = fmax(worst, fabs(phi_cost(&in.phi, d, in.tissue[i], in.tissue[j]) - m[i * N + j]));
+            }
+        char title[64];
+        snprintf(title, sizeof title, "%s: W, M from golden", groups[k]);
+        figure(title, worst, "<", 1e-10);
+        assert_true(worst < 1e-10);
+        free(w);
+        free(m);
+    }
+    inputs_free(&in);
 }
 
 static struct phi random_phi(const struct slide *slide)
@@ -406,7 +486,7 @@ static void lattice_kernel_equals_dense(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(reproduces_golden_gradients),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(reproduces_golden_weights), cmocka_unit_test(reproduces_golden_gradients),
                                        cmocka_unit_test(network_starts_at_one_and_is_differentiable),
                                        cmocka_unit_test(lattice_kernel_equals_dense)};
     SUITE(argc, argv, tests);

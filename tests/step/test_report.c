@@ -1,4 +1,5 @@
-/* The report: one page, nothing fetched, every panel, whole pictures; absent values leave panels out; bad inputs are named. */
+/* The report: one page, nothing fetched, every panel, whole pictures; absent values leave panels out; bad inputs are named; a browser,
+ * where there is one, shows all of it. */
 #include "monge/report.h"
 
 #include <cairo.h>
@@ -7,9 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "monge/correct.h"
 #include "monge/html.h"
 #include "monge/section_io.h"
 #include "monge/simulate.h"
+#include "support/child.h"
 #include "support/suite.h"
 
 static void must(status code)
@@ -108,16 +111,16 @@ static void add_columns(struct section *section)
 
 enum content { COUNTS_ONLY, LEAST, EVERYTHING };
 
-/* writes a section of 20 x 24 spots and 24 genes; static string */
-static const char *make_file(const char *name, enum content content)
+/* writes a section; static string */
+static const char *make_section(const char *name, enum content content, int64_t rows, int64_t cols, int64_t genes)
 {
     static char path[512];
     snprintf(path, sizeof path, "%s/%s", scratch_folder(), name);
     struct simulate_options options;
     must(options_defaults(&simulate_options, &options));
-    options.rows = 20;
-    options.cols = 24;
-    options.genes = 24;
+    options.rows = rows;
+    options.cols = cols;
+    options.genes = genes;
     struct section section;
     must(simulate_section(&section, MPI_COMM_WORLD, &options));
     if (content != COUNTS_ONLY) {
@@ -133,6 +136,11 @@ static const char *make_file(const char *name, enum content content)
     must(section_write(&section, path));
     section_free(&section);
     return path;
+}
+
+static const char *make_file(const char *name, enum content content)
+{
+    return make_section(name, content, 20, 24, 24);
 }
 
 static struct report_options options_for(const char *name)
@@ -245,6 +253,38 @@ static int pictures(const char *page)
     return n;
 }
 
+/* The page in a real browser, where there is one: all pictures are there and decoded, no figure is lost, nothing sticks out of a window of
+ * 1200 pixels, and nothing is complained of. title: as HTML. */
+static void shown_by_a_browser(const char *page, const char *title)
+{
+    static const char probe[] =
+        "<script>onload=()=>{const all=[...document.images],root=document.documentElement;root.dataset.seen=[all.length,"
+        "all.filter(x=>x.naturalWidth==x.getAttribute('width')).length,document.querySelectorAll('svg').length,"
+        "root.scrollWidth<=innerWidth].join(' ')}</script>\n";
+    if (elsewhere())
+        return;
+    int code, n = pictures(page);
+    char seen[64];
+    FILE *probed = fopen(in_scratch("probed.html"), "wb");
+    assert_true(probed && fputs(page, probed) >= 0 && fputs(probe, probed) >= 0 && fclose(probed) == 0);
+    char *output =
+        child_shell("browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome) || exit 99; "
+                    "timeout 120 $browser --headless --no-sandbox --disable-gpu --window-size=1200,900 --user-data-dir=$T/browser "
+                    "--enable-logging=stderr --dump-dom file://$T/probed.html; code=$?; rm -rf $T/browser; exit $code",
+                    &code);
+    snprintf(seen, sizeof seen, "data-seen=\"%d %d %d true\"", n, n, occurrences(page, "<svg"));
+    if (code == 99) {
+        printf("  skipped: no browser is installed\n");
+    } else if (code != 0) {
+        fail_msg("exit code %d\n%.3000s", code, output);
+    } else {
+        has(output, seen);
+        has(output, title);
+        has_not(output, "CONSOLE");
+    }
+    free(output);
+}
+
 static void page_is_whole_and_self_contained(void **state)
 {
     (void)state;
@@ -277,6 +317,7 @@ static void page_is_whole_and_self_contained(void **state)
     int n = pictures(page);
     figure("pictures in the page", n, "=", 2 + 1 + 1 + 4 * 4 + 1); /* totals, mask, image, 4 genes x 4, capture */
     assert_int_equal(n, 2 + 1 + 1 + 4 * 4 + 1);
+    shown_by_a_browser(page, "<title>A &amp; &lt;b&gt;</title>");
     free(page);
     options_free(&report_options, &options);
 }
@@ -303,6 +344,87 @@ static void absent_values_leave_their_panel_out(void **state)
     has(page, "sliced Wasserstein");
     /* corrected is the truth here: no error left */
     has(page, "<td class=\"n\">1.000</td><td class=\"n\">0.000</td>");
+    free(page);
+    options_free(&report_options, &options);
+}
+
+/* A correction by the literal formulation has no kernel, no evidence and no choices; any spot may be a source. */
+static void literal_formulation_is_named(void **state)
+{
+    (void)state;
+    char input[512];
+    struct simulate_options simulate;
+    struct correct_options correct;
+    struct report_options options = options_for("literal.html");
+    struct section section;
+    must(options_defaults(&simulate_options, &simulate));
+    must(options_defaults(&correct_options, &correct));
+    simulate.rows = simulate.cols = 12;
+    simulate.genes = 12;
+    correct.formulation = FORMULATION_SEED;
+    correct.seed_training = 2;
+    must(simulate_section(&section, MPI_COMM_WORLD, &simulate));
+    must(step_correct.run(&section, &correct));
+    snprintf(input, sizeof input, "%s/literal.h5ad", scratch_folder());
+    must(section_write(&section, input));
+    section_free(&section);
+    must(report_write(MPI_COMM_WORLD, input, &options));
+    char *page = read_page(options.output);
+    is_self_contained(page);
+    has(page, "formulation seed");
+    has(page, "balanced entropic transport as first published");
+    has(page, "Background spots may be sources here");
+    has(page, "leave their spot in the plan");
+    has(page, "Image terms compare");
+    has(page, "</main></body></html>");
+    has_not(page, "by construction");
+    has_not(page, "beyond rescaling");
+    has_not(page, "=\"nan");
+    static const char *const anchors[] = {"molecules", "accuracy", "genes", "losses", "provenance"}, *const absent[] = {
+                                                                                                         "evidence", "kernel", "weights",
+                                                                                                         "capture",  "signs",  "selection"};
+    char heading[64];
+    for (size_t k = 0; k < sizeof anchors / sizeof *anchors; k++) {
+        snprintf(heading, sizeof heading, "<h2 id=\"%s\">", anchors[k]);
+        has(page, heading);
+    }
+    for (size_t k = 0; k < sizeof absent / sizeof *absent; k++) {
+        snprintf(heading, sizeof heading, "<h2 id=\"%s\">", absent[k]);
+        has_not(page, heading);
+    }
+    assert_int_equal(pictures(page), 2 + 1 + 1 + 6 * 4); /* totals, mask, image, 6 genes with their truth */
+    shown_by_a_browser(page, "<title>literal.h5ad</title>");
+    free(page);
+    options_free(&report_options, &options);
+    options_free(&correct_options, &correct);
+    options_free(&simulate_options, &simulate);
+}
+
+/* A million spots: maps are pictures of a pixel per spot, everything else stays as small as on a small slide. MONGE_LONG=1. */
+static void a_million_spots_stay_readable(void **state)
+{
+    (void)state;
+    if (!getenv("MONGE_LONG")) {
+        printf("  skipped: a report of a million spots; MONGE_LONG=1 makes it\n");
+        return;
+    }
+    struct report_options options = options_for("million.html");
+    must(report_write(MPI_COMM_WORLD, make_section("million.h5ad", LEAST, 1000, 1000, 8), &options));
+    char *page = read_page(options.output);
+    size_t rest = strlen(page), size = rest;
+    int widest = 0;
+    for (const char *at = page; (at = strstr(at, "<img ")); at++) {
+        int width;
+        assert_int_equal(sscanf(at, "<img width=\"%d\"", &width), 1);
+        widest = width > widest ? width : widest;
+        rest -= strcspn(strstr(at, "base64,"), "\"");
+    }
+    figure("page of a million spots, MB", (double)size / 1e6, "<", 40);
+    figure("  without its pictures, kB", (double)rest / 1e3, "<", 100);
+    figure("  width of a map, pixels", widest, "<=", 2400);
+    assert_true(size < 40000000 && rest < 100000 && widest <= 2400);
+    has(page, "</main></body></html>");
+    shown_by_a_browser(page, "<title>million.h5ad</title>");
     free(page);
     options_free(&report_options, &options);
 }
@@ -346,6 +468,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(page_is_whole_and_self_contained),
         cmocka_unit_test(absent_values_leave_their_panel_out),
+        cmocka_unit_test(literal_formulation_is_named),
+        cmocka_unit_test(a_million_spots_stay_readable),
         cmocka_unit_test(bad_inputs_are_named),
     };
     SUITE(argc, argv, tests);

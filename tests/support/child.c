@@ -68,6 +68,16 @@ bool elsewhere(void)
     return suite_size() > 1;
 }
 
+bool disks_can_be_mounted(void)
+{
+    int code;
+    char *output = child_shell("mkdir -p $T/disk && mount -t tmpfs -o size=64k tmpfs $T/disk && umount $T/disk", &code);
+    if (code != 0)
+        printf("  skipped: a small disk cannot be mounted here: %s", output);
+    free(output);
+    return code == 0;
+}
+
 int occurrences(const char *text, const char *part)
 {
     int n = 0;

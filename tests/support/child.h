@@ -20,6 +20,9 @@ void child_must(const char *command);
 /* Children have ranks of their own: one rank tells all, and in suites on several ranks there is nothing to do. */
 bool elsewhere(void);
 
+/* Whether small disks may be mounted at $T/disk, a folder that is made; says `skipped` where not. Only root can. */
+bool disks_can_be_mounted(void);
+
 /* How often part stands in text, overlaps included. */
 int occurrences(const char *text, const char *part);
 
