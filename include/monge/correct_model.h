@@ -19,13 +19,12 @@ struct kernel_fit {
     int evaluations;
     double radius; /* rho_max, pitches */
 };
-/* Collective over sites->comm. total: own sites. Profile likelihood with 20 Richardson-Lucy steps per evaluation, Nelder-Mead, at most
- * 200 evaluations, bounds of the spec; done with and without the one-ring on both sides of the tissue boundary. Sites of slide->margin are
- * sources but do not count in the likelihood. */
-status kernel_fit_run(struct kernel_fit *fit, const struct slide *slide, const struct partition *sites, const double *total);
-/* The same; every value of the likelihood is an entry of the journal (NULL: none), recalled or noted. */
-status kernel_fit_journaled(struct kernel_fit *fit, const struct slide *slide, const struct partition *sites, const double *total,
-                            struct journal *journal);
+/* Collective over sites->comm. total: own sites. Profile likelihood with 20 Richardson-Lucy steps per evaluation, Nelder-Mead, bounds of the
+ * spec: at most 200 evaluations with a short radius, then 120 with a long one with and 120 without the one-ring on both sides of the tissue
+ * boundary. Sites of slide->margin are sources but do not count in the likelihood. Every value of the likelihood is an entry of the journal
+ * (NULL: none), recalled or noted. */
+status kernel_fit_run(struct kernel_fit *fit, const struct slide *slide, const struct partition *sites, const double *total,
+                      struct journal *journal);
 
 /* The share of all molecules that the mixture carries farther than r pitches, in an endless plane and without its uniform part. */
 double kernel_share_beyond(const struct kernel_parameters *parameters, double r);
@@ -123,7 +122,7 @@ status map_trend_f64(const struct kernel *kernel, const struct spot_operator *wi
 status map_trend_f32(const struct kernel *kernel, const struct spot_operator *window, int lanes, const double *pi, const float *e,
                      const float *x, float *mu, float *b, float *f, float *c, float *work);
 
-/* ---- integers (ot/rounding.c) ---- */
+/* ---- integers (ot/rounding_real.c) ---- */
 /* Collective over sites->comm. Largest-remainder rounding of each lane to integers that sum to round(total[lane]); ties by global
  * site. field is replaced by its rounded values. */
 status round_largest_remainder_f64(const struct partition *sites, int lanes, const double *total, double *field);

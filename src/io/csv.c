@@ -144,6 +144,14 @@ status csv_number(const struct csv *csv, int column, const char *column_name, do
     return MONGE_OK;
 }
 
+status csv_text(const struct csv *csv, int column, const char *column_name, const char **value)
+{
+    if (column >= csv->n_fields)
+        return bad_field(csv, column, column_name, "");
+    *value = csv->field[column];
+    return MONGE_OK;
+}
+
 status csv_boolean(const struct csv *csv, int column, const char *column_name, bool *value)
 {
     if (column >= csv->n_fields)

@@ -31,6 +31,9 @@ status csv_next(struct csv *csv, bool *more);
 /* A number of the present record; empty, nan, NaN and NA are missing (NAN). Refuses other text, naming file, line and column. */
 status csv_number(const struct csv *csv, int column, const char *column_name, double *value);
 
+/* The field itself, which lives until the next line is read. */
+status csv_text(const struct csv *csv, int column, const char *column_name, const char **value);
+
 /* 0/1, true/false, True/False. */
 status csv_boolean(const struct csv *csv, int column, const char *column_name, bool *value);
 

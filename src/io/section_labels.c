@@ -160,7 +160,8 @@ static status of_numbers(struct section_labels *labels, const struct section *se
         for (int64_t k = 0; labels->name && k < n; k++) {
             char text[40];
             snprintf(text, sizeof text, "%.0f", all[k]);
-            labels->name[labels->n++] = strdup(text);
+            if (!(labels->name[labels->n++] = strdup(text)))
+                s = error_memory("groups", 8.0 * (double)n);
         }
         for (int64_t i = 0; labels->name && i < column->dims[0]; i++) {
             const double *at = isnan(column->number[i]) ? NULL : bsearch(&column->number[i], all, (size_t)n, sizeof *all, compare);

@@ -183,7 +183,10 @@ static status take_record(struct positions *p, const struct csv *csv, const int 
 {
     double value[N_COLUMNS];
     bool in_tissue;
+    const char *barcode = NULL;
     status s = make_room(p);
+    if (s == MONGE_OK)
+        s = csv_text(csv, column[BARCODE], COLUMN_NAMES[BARCODE], &barcode);
     if (s == MONGE_OK)
         s = csv_boolean(csv, column[IN_TISSUE], COLUMN_NAMES[IN_TISSUE], &in_tissue);
     for (int k = ARRAY_ROW; k < N_COLUMNS && s == MONGE_OK; k++) {
@@ -194,7 +197,7 @@ static status take_record(struct positions *p, const struct csv *csv, const int 
     }
     if (s != MONGE_OK)
         return s;
-    p->barcode[p->n] = strdup(csv->field[column[BARCODE]]);
+    p->barcode[p->n] = strdup(barcode);
     if (!p->barcode[p->n])
         return error_memory("barcodes", 20.0);
     p->in_tissue[p->n] = in_tissue;

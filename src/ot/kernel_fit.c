@@ -227,11 +227,6 @@ static status check_background(const struct slide *slide)
     return MONGE_OK;
 }
 
-status kernel_fit_run(struct kernel_fit *fit, const struct slide *slide, const struct partition *sites, const double *total)
-{
-    return kernel_fit_journaled(fit, slide, sites, total, NULL);
-}
-
 /* Both searches with a long radius, one with the ring and one without. */
 static status fit_finely(struct kernel_fit *fit, struct profile *profile)
 {
@@ -261,8 +256,8 @@ static status fit_twice(struct kernel_fit *fit, const struct slide *slide, const
     return st;
 }
 
-status kernel_fit_journaled(struct kernel_fit *fit, const struct slide *slide, const struct partition *sites, const double *total,
-                            struct journal *journal)
+status kernel_fit_run(struct kernel_fit *fit, const struct slide *slide, const struct partition *sites, const double *total,
+                      struct journal *journal)
 {
     *fit = (struct kernel_fit){0};
     double rings[MAX_RADIUS], seen = 0.0;

@@ -1,4 +1,4 @@
-/* Private to ot/: the common steps of the kernel constructors. Between kernel_begin and kernel_close a constructor sets, for each
+/* Private to ot/: the common steps of the kernel constructors. After kernel_begin a constructor sets, for each
  * lateral component, kernel->local and (optionally) far_share, then calls kernel_normalise. */
 #ifndef OT_KERNEL_PARTS_H
 #define OT_KERNEL_PARTS_H

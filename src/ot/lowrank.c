@@ -234,7 +234,7 @@ static void add_over(MPI_Comm comm, double *values, int64_t n)
 static status sum_over_genes(const struct gene_counts *columns, int n, const double *value, double *total)
 {
     struct exact *sum = calloc((size_t)n, sizeof *sum);
-    status st = agree(columns->grid->gene_comm, sum ? MONGE_OK : error_memory("sums over genes", 40.0 * n));
+    status st = agree(columns->grid->comm, sum ? MONGE_OK : error_memory("sums over genes", 40.0 * n));
     if (!st) {
         for (int64_t g = 0; g < columns->n_genes; g++)
             for (int k = 0; k < n; k++)

@@ -3,6 +3,7 @@
  * The shape of a gene is the square root of its histogram over tissue (a unit vector; Euclidean distance between two is the
  * Hellinger distance of the histograms). k-means++ (Arthur & Vassilvitskii 2007) and a few Lloyd steps over the deepest genes, whose
  * shapes are least noisy; U = half the squared centre + half uniform, V = T_g x random shares keyed by (seed, gene, factor). */
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -275,6 +276,13 @@ status lowrank_new(struct lowrank *model, const struct lowrank_options *options,
     model->lanes = (options->rank + LANES_STEP - 1) / LANES_STEP * LANES_STEP;
     model->n_components = kernel->n_components;
     size_t own = (size_t)columns->sites.n_own, genes = (size_t)columns->n_genes, lanes = (size_t)model->lanes;
+    bool countable = own * lanes <= INT_MAX; /* MPI counts them */
+    if (agree(columns->grid->comm, countable ? MONGE_OK
+                                             : error_set(MONGE_USAGE,
+                                                         "rank %d on %zu sites of one rank is too much: take a smaller --rank, or more "
+                                                         "ranks with --grid, so that sites are split",
+                                                         options->rank, own)) != MONGE_OK)
+        return error_code();
     model->u = calloc(own * lanes + 1, sizeof *model->u);
     model->v = calloc(genes * lanes + 1, sizeof *model->v);
     model->pi = calloc(genes * (size_t)model->n_components + 1, sizeof *model->pi);

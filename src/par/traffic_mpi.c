@@ -113,6 +113,19 @@ int MPI_Allreduce(const void *send, void *receive, int count, MPI_Datatype type,
     return code;
 }
 
+int MPI_Reduce_scatter(const void *send, void *receive, const int counts[], MPI_Datatype type, MPI_Op op, MPI_Comm comm)
+{
+    int size, all = 0;
+    PMPI_Comm_size(comm, &size);
+    for (int r = 0; r < size; r++)
+        all += counts[r];
+    double entered = traffic_enter();
+    int code = PMPI_Reduce_scatter(send, receive, counts, type, op, comm);
+    traffic_leave(entered, TRAFFIC_COLLECTIVE, if_shared(bytes_of(all, type), comm),
+                  if_shared(bytes_of(counts[rank_in(comm)], type), comm));
+    return code;
+}
+
 int MPI_Iallreduce(const void *send, void *receive, int count, MPI_Datatype type, MPI_Op op, MPI_Comm comm, MPI_Request *request)
 {
     double entered = traffic_enter(), bytes = if_shared(bytes_of(count, type), comm);

@@ -320,7 +320,7 @@ static status fit_kernel(struct correction *c)
         return measured_kernel(c);
     status fault = correct_holds(c, STAGE_RECEIVING)
                        ? correct_get_kernel(c)
-                       : kernel_fit_journaled(&c->fit, &at->section->slide, &at->section->sites, at->total, &c->journal);
+                       : kernel_fit_run(&c->fit, &at->section->slide, &at->section->sites, at->total, &c->journal);
     if (fault)
         return c->section->source ? error_prefix("%s", c->section->source) : fault;
     c->fit.radius = isnan(o->radius) ? shorter_reach(&c->fit.parameters, c->fit.radius) : o->radius;
@@ -634,7 +634,7 @@ static status correct_run(struct section *section, const void *values)
     struct correction c = {.section = section, .options = values, .beta_factor = 1.0};
     c.least_total = c.options->min_total;
     c.sample_genes = correct_sample_size(c.options->selection_genes, (double)section->slide.n_sites);
-    status fault = correct_check_lengths(c.options);
+    status fault = correct_check_kernel_options(c.options);
     if (!fault)
         fault = correct_prepare(&c);
     if (!fault)

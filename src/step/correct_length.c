@@ -20,8 +20,15 @@ static bool has_width(const struct correct_options *options)
     return strcmp(options->kernel, "mixture") == 0;
 }
 
-status correct_check_lengths(const struct correct_options *options)
+status correct_check_kernel_options(const struct correct_options *options)
 {
+    bool learned = !strcmp(options->kernel, "mlp"), fitted = learned || has_width(options);
+    if (!fitted && !isnan(options->radius))
+        return error_set(MONGE_USAGE, "--radius is for a fitted kernel: --kernel %s is a measured one, and reaches as far as its table",
+                         options->kernel);
+    if (!has_width(options) && options->kernel_dictionary.n > 0)
+        return error_set(MONGE_USAGE, "--kernel-dictionary adds Gaussians to the fitted mixture: leave it, or --kernel %s, out",
+                         options->kernel);
     if (options->gene_length != SWITCH_YES || (has_width(options) && options->formulation == FORMULATION_MAP))
         return MONGE_OK;
     return error_set(MONGE_USAGE, "--gene-length yes needs the fitted spread of --formulation map --kernel mixture, whose width it varies");

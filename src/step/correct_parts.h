@@ -157,7 +157,7 @@ struct selection {
  * Options that the user gave are kept. chosen: its trial, for trial_free in any case. */
 status selection_choose(struct selection *selection, const struct correct_setting *setting, const struct kernel *kernel,
                         const struct thinned *halves, const double *e, const struct reference *reference, struct trial *chosen);
-/* Collective. Adds a candidate; against: what it is compared with, or NULL. */
+/* Local. Adds a candidate; against: what it is compared with, or NULL. */
 void selection_record(struct selection *selection, const char *name, const struct score *score, const struct score *against);
 /* a is better than b by more than max(se_factor standard errors, margin) */
 bool score_better(const struct score *a, const struct score *b, double se_factor, double margin);
@@ -167,8 +167,8 @@ status selection_compare(struct selection *selection, const struct correct_setti
                          const struct thinned *halves, const double *e, const struct reference *reference, const double *total);
 void selection_free(struct selection *selection);
 
-/* Local. MONGE_USAGE if lengths are wanted of a kernel that has none. */
-status correct_check_lengths(const struct correct_options *options);
+/* Local. MONGE_USAGE if lengths, a radius or a dictionary are wanted of a kernel that has none. */
+status correct_check_kernel_options(const struct correct_options *options);
 /* Collective. The last choice: diffusion lengths of the genes (correct_length.c). Cross-checked on the trial's genes; where they win, or the
  * user wants them, every gene's length is found, on all genes of `at` (the calibration window, or the slide) with molecules enough to tell:
  * then selection->choices.lengths, and run->length is set. */

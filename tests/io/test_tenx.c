@@ -242,6 +242,10 @@ static void bad_folders(void **state)
         write_text("spatial/tissue_positions.csv", "A-1,1,0,0,5,5\nB-1,1,0\n");
     refused(MONGE_BAD_DATA, "line 2: has 3 fields; array_col (field 4) is missing");
     if (first)
+        write_text("spatial/tissue_positions.csv",
+                   "in_tissue,array_row,array_col,pxl_row_in_fullres,pxl_col_in_fullres,barcode\n1,0,0,5,5,A-1\n1,0,2,5,5\n");
+    refused(MONGE_BAD_DATA, "line 3: has 5 fields; barcode (field 6) is missing");
+    if (first)
         write_text("spatial/tissue_positions.csv", "A-1,1,0,0,5,5\nA-1,1,0,2,5,5\n");
     refused(MONGE_BAD_DATA, "line 2: barcode 'A-1' stands already in line 1");
     if (first) {

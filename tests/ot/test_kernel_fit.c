@@ -117,10 +117,10 @@ static void refuses_a_slide_without_background(void **state)
     sites_shared(&sites, &slide);
     double *total = room((size_t)sites.n_own * sizeof *total);
     struct kernel_fit fit;
-    assert_int_equal(kernel_fit_run(&fit, &slide, &sites, total), MONGE_BAD_DATA);
+    assert_int_equal(kernel_fit_run(&fit, &slide, &sites, total, NULL), MONGE_BAD_DATA);
     assert_non_null(strstr(error_message(), "background"));
     slide.kind[3] = SITE_BACKGROUND; /* and one whose tissue is empty */
-    assert_int_equal(kernel_fit_run(&fit, &slide, &sites, total), MONGE_BAD_DATA);
+    assert_int_equal(kernel_fit_run(&fit, &slide, &sites, total, NULL), MONGE_BAD_DATA);
     assert_non_null(strstr(error_message(), "tissue"));
     free(total);
     partition_free(&sites);
@@ -155,10 +155,10 @@ static void known_values_are_not_computed_again(void **state)
         other[i] = col < 8 ? 9.0 : 9.0 * (double)(SIDE - col); /* the same tissue, other counts */
     }
     struct kernel_fit whole, pieces, fit;
-    assert_int_equal(kernel_fit_run(&whole, &slide, &sites, total), MONGE_OK);
+    assert_int_equal(kernel_fit_run(&whole, &slide, &sites, total, NULL), MONGE_OK);
     int left = SLOT, slots = 0;
     struct journal journal = {.comm = sites.comm, .after_note = stop_at_last, .context = &left};
-    while (kernel_fit_journaled(&pieces, &slide, &sites, total, &journal) == MONGE_TRY_AGAIN) {
+    while (kernel_fit_run(&pieces, &slide, &sites, total, &journal) == MONGE_TRY_AGAIN) {
         slots++;
         left = SLOT;
         journal.at = 0;
@@ -168,7 +168,7 @@ static void known_values_are_not_computed_again(void **state)
     assert_memory_equal(&whole.parameters, &pieces.parameters, sizeof whole.parameters);
     assert_true(whole.nll == pieces.nll && whole.evaluations == pieces.evaluations && whole.radius == pieces.radius);
     journal.at = 0;
-    assert_int_equal(kernel_fit_journaled(&fit, &slide, &sites, other, &journal), MONGE_OK);
+    assert_int_equal(kernel_fit_run(&fit, &slide, &sites, other, &journal), MONGE_OK);
     assert_memory_equal(&whole.parameters, &fit.parameters, sizeof whole.parameters);
     assert_true(journal.noted == whole.evaluations);
     journal_clear(&journal);
@@ -200,7 +200,7 @@ static void fit_slide(const char *file, const char *group, struct kernel_fit *fi
     struct counted c;
     counted_new(&c, MPI_COMM_WORLD, 1, LATTICE_HEX, SIDE, SIDE, tissue, GENES, counts);
     double *total = own_totals(&c);
-    assert_int_equal(kernel_fit_run(fit, &c.section.slide, &c.columns.sites, total), MONGE_OK);
+    assert_int_equal(kernel_fit_run(fit, &c.section.slide, &c.columns.sites, total, NULL), MONGE_OK);
     if (suite_rank() == 0) {
         const struct kernel_parameters *p[] = {&fit->with_ring, &fit->without_ring};
         for (int k = 0; k < 2; k++)
