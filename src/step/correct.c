@@ -9,7 +9,6 @@
 #include "monge/correct.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -576,12 +575,21 @@ static status correct_map(struct correction *c)
     return fault ? fault : correct_record(c);
 }
 
+static status check_dictionary(const struct correct_options *o)
+{
+    if (o->kernel_dictionary.n == 0 || (!strcmp(o->kernel, "mixture") && o->formulation == FORMULATION_MAP))
+        return MONGE_OK;
+    return error_set(MONGE_USAGE, "--kernel-dictionary adds Gaussians to the fitted spread of --formulation map --kernel mixture, and to no other");
+}
+
 static status correct_run(struct section *section, const void *values)
 {
     struct correction c = {.section = section, .options = values, .beta_factor = 1.0};
     c.least_total = c.options->min_total;
     c.sample_genes = correct_sample_size(c.options->selection_genes, (double)section->slide.n_sites);
     status fault = correct_check_lengths(c.options);
+    if (!fault)
+        fault = check_dictionary(c.options);
     if (!fault)
         fault = correct_prepare(&c);
     if (!fault)
