@@ -170,7 +170,7 @@ static void background_figure(struct text *page, const struct report_data *data)
         text_add(
             page,
             "<figcaption>The fall with distance is the bleeding; the plateau far away is what lands anywhere. Corrected counts are 0 by "
-            "construction.</figcaption></figure>\n");
+            "construction, but for genes that no tissue spot showed.</figcaption></figure>\n");
     }
     free(distance);
     free(before);

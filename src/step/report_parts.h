@@ -54,7 +54,7 @@ struct report_data {
     double *changed;                  /* n_genes: share of molecules moved; NAN where unknown */
     struct report_gene *genes;
     int n_genes;
-    double molecules, molecules_out; /* seen, and seen outside tissue */
+    double molecules, returned; /* seen; how many more of them lie in tissue than before */
     bool has_truth;
     struct correction_score score; /* of layers/corrected against truth x efficiency, if there is a truth */
     double *ratio;                 /* n_genes: RMSE corrected / seen; NULL without a truth */
