@@ -7,6 +7,7 @@
 #include "monge/correct_model.h"
 #include "monge/log.h"
 #include "monge/moran.h"
+#include "monge/section_io.h"
 #include "support/corrected.h"
 #include "support/suite.h"
 
@@ -437,6 +438,62 @@ static void widths_without_a_mixture(void **state)
     }
 }
 
+/* Cells of the same tissue, seen without diffusion, whose genes bear the same names. */
+static const char *cells_file(const char *name, const char *genes)
+{
+    const char *path = in_scratch(name);
+    struct section cells;
+    simulated_section(&cells, MPI_COMM_WORLD,
+                      (struct setting[]){{"rows", "20"}, {"cols", "20"}, {"genes", genes}, {"null", "true"}, {NULL, NULL}});
+    if (section_write(&cells, path) != MONGE_OK)
+        fail_msg("%s", error_message());
+    section_free(&cells);
+    return path;
+}
+
+static double ratio_with(const struct setting *settings, uint64_t *bits, double *omega, int *tried)
+{
+    struct section section;
+    make_corrected(&section, settings);
+    const struct result *names = result_of(&section, "uns/monge/correct/selection/name");
+    double ratio = recorded(&section, "accuracy/corrected_mean/ratio");
+    *bits = layer_bits(&section, "layers/corrected_mean");
+    *omega = recorded(&section, "selection/reference_omega");
+    *tried = 0;
+    for (int64_t k = 0; k < names->dims[0]; k++)
+        *tried += strstr(names->text[k], "reference weight") != NULL;
+    section_free(&section);
+    return ratio;
+}
+
+static void reference(void **state)
+{
+    (void)state;
+    const char *cells = cells_file("cells.h5ad", "40"), *few = cells_file("few.h5ad", "12");
+    uint64_t bits[4];
+    double omega[4], ratio[4];
+    int tried[4];
+    for (int k = 0; k < 4; k++) {
+        const struct setting settings[] = {{"reference", cells}, {k < 3 ? "reference-omega" : NULL, k == 2 ? ".5" : "0"}, {NULL, NULL}};
+        ratio[k] = ratio_with(k ? settings : NULL, &bits[k], &omega[k], &tried[k]);
+        assert_int_equal(tried[k], k < 3 ? 0 : 3);
+    }
+    assert_true(bits[1] == bits[0] && bits[2] != bits[0]);
+    assert_true(omega[0] == 0.0 && omega[1] == 0.0 && omega[2] == .5);
+    assert_true(omega[3] == 0.0 || omega[3] == .25 || omega[3] == .5);
+    figure("RMSE ratio with a reference of the same tissue, weight .5", ratio[2], "<", ratio[0]);
+    figure("  weight by thinning", ratio[3], "<=", ratio[0]);
+    assert_true(ratio[2] < ratio[0] && ratio[3] <= ratio[0]);
+    struct section section;
+    make(&section);
+    assert_int_equal(correct_section(&section, short_run(), (struct setting[]){{"reference", few}, {NULL, NULL}}), MONGE_BAD_DATA);
+    assert_non_null(strstr(error_message(), "few.h5ad"));
+    error_clear();
+    assert_int_equal(correct_section(&section, short_run(), (struct setting[]){{"reference", "none.h5ad"}, {NULL, NULL}}), MONGE_NO_INPUT);
+    error_clear();
+    section_free(&section);
+}
+
 int main(int argc, char **argv)
 {
     log_open(getenv("MONGE_VERBOSE") != NULL, false);
@@ -444,6 +501,7 @@ int main(int argc, char **argv)
                                        cmocka_unit_test(capture_factors),   cmocka_unit_test(kernel_weights),
                                        cmocka_unit_test(kernel_dictionary), cmocka_unit_test(principal_components),
                                        cmocka_unit_test(strengths),         cmocka_unit_test(exposure),
-                                       cmocka_unit_test(mean_layer),        cmocka_unit_test(widths_without_a_mixture)};
+                                       cmocka_unit_test(mean_layer),        cmocka_unit_test(widths_without_a_mixture),
+                                       cmocka_unit_test(reference)};
     SUITE(argc, argv, tests);
 }

@@ -1,5 +1,6 @@
 #include "support/corrected.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "monge/simulate.h"
@@ -81,6 +82,26 @@ uint64_t layer_bits(const struct section *section, const char *layer)
     }
     MPI_Allreduce(MPI_IN_PLACE, &sum, 1, MPI_UINT64_T, MPI_SUM, section->comm);
     return sum;
+}
+
+double totals_kept(const struct section *section)
+{
+    const struct sparse_rows *rows[2] = {&section->counts, &result_of(section, "layers/corrected")->sparse};
+    size_t genes = (size_t)section->n_genes;
+    double *total = calloc(2 * genes + 1, sizeof *total), outside;
+    assert_non_null(total);
+    for (int k = 0; k < 2; k++)
+        for (int64_t i = 0; i < rows[k]->n_rows; i++)
+            for (int64_t e = rows[k]->start[i]; e < rows[k]->start[i + 1]; e++) {
+                bool out = k == 1 && section->slide.kind[section->sites.first + i] != SITE_TISSUE;
+                total[(size_t)k * genes + (size_t)rows[k]->column[e]] += (double)rows[k]->value[e];
+                total[2 * genes] += out ? (double)rows[k]->value[e] : 0.0;
+            }
+    MPI_Allreduce(MPI_IN_PLACE, total, (int)(2 * genes + 1), MPI_DOUBLE, MPI_SUM, section->comm);
+    assert_memory_equal(total, total + genes, genes * sizeof *total);
+    outside = total[2 * genes];
+    free(total);
+    return outside;
 }
 
 const char *kernel_file(void)

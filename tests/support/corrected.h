@@ -25,6 +25,9 @@ const char *recorded_text(const struct section *section, const char *name);
 /* Collective. All bits of a layer, wherever its rows lie: the sum over rows of a hash of site and entries. */
 uint64_t layer_bits(const struct section *section, const char *layer);
 
+/* Collective. Every gene has as many molecules in layers/corrected as in the counts. Returns how many of all lie outside tissue. */
+double totals_kept(const struct section *section);
+
 /* Collective over MPI_COMM_WORLD. A measured kernel (beta .45, uniform .1) in the scratch folder; static string. */
 const char *kernel_file(void);
 
