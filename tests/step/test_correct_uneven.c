@@ -10,7 +10,7 @@
 #include "support/suite.h"
 #include "support/tiny_h5ad.h"
 
-static const struct setting drawn[] = {{"rows", "24"}, {"cols", "24"}, {"genes", "40"}, {"depth", "4"}, {NULL, NULL}};
+static const struct setting drawn[] = {{"rows", "18"}, {"cols", "18"}, {"genes", "40"}, {"depth", "8"}, {NULL, NULL}};
 static const struct setting given[] = {{"rank", "8"},        {"alpha", "5"},        {"rho", "0"},    {"gene-weights", "0"},
                                        {"prior-trend", "0"}, {"sweeps", "20"},      {"radius", "4"}, {"gene-length", "no"},
                                        {"capture-sd", "0"},  {"mean-layer", "yes"}, {NULL, NULL}};
@@ -81,9 +81,9 @@ static void irregular_positions(void **state)
 
 /* ---- holes and silence ---- */
 
-enum { SILENT_GENE = 3, OTHER_SILENT_GENE = 20, SILENT_SPOTS = 280, SILENT_SPOTS_END = 290, SIDE = 24 };
+enum { SILENT_GENE = 3, OTHER_SILENT_GENE = 20, SILENT_SPOTS = 152, SILENT_SPOTS_END = 160, SIDE = 18 };
 
-/* Two rows of the lattice have no spots, two genes and ten spots in the middle no molecules. */
+/* Two rows of the lattice have no spots, two genes and eight spots in the middle no molecules. */
 static void silence(const char *path, hid_t file)
 {
     size_t n, n_spots;
