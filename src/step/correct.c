@@ -566,8 +566,8 @@ static status correct_map(struct correction *c)
         fault = correct_stage_done(c, STAGE_CHOSEN);
     if (!fault) {
         correct_judge(c);
-        if (!c->cautious && correct_was_cautious(c)) /* the first attempt failed its check before the run was stopped */
-            correct_set_strength(c, true);
+        if (correct_was_overdone(c)) /* before the run was stopped */
+            correct_overdone(c);
         fault = correct_all(c);
     }
     if (!fault && correct_overdone(c))

@@ -375,7 +375,8 @@ bool correct_holds(const struct correction *c, enum correct_stage stage);
 status correct_get_kernel(struct correction *c);    /* fit, learned */
 status correct_get_receiving(struct correction *c); /* capture, e */
 status correct_get_choices(struct correction *c);
-bool correct_was_cautious(struct correction *c); /* the stored field was fitted with the cautious strength */
+/* The stored field is that of a second attempt: the spread of spot totals after the first is known again. */
+bool correct_was_overdone(struct correction *c);
 /* The field with its sweeps done; 0 and no field if none is stored for this strength. */
 status correct_get_field(struct correction *c, const struct lowrank_options *options, struct lowrank *field, int *sweeps_done);
 /* The fit of this name, if it was the last one when the run was stopped: its model, and options->sweeps_done. */
