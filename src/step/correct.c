@@ -579,7 +579,8 @@ static status check_dictionary(const struct correct_options *o)
 {
     if (o->kernel_dictionary.n == 0 || (!strcmp(o->kernel, "mixture") && o->formulation == FORMULATION_MAP))
         return MONGE_OK;
-    return error_set(MONGE_USAGE, "--kernel-dictionary adds Gaussians to the fitted spread of --formulation map --kernel mixture, and to no other");
+    return error_set(MONGE_USAGE,
+                     "--kernel-dictionary adds Gaussians to the fitted spread of --formulation map --kernel mixture, and to no other");
 }
 
 static status correct_run(struct section *section, const void *values)
