@@ -162,7 +162,7 @@ static void plan_of_a_dry_run(void **state)
     (void)state;
     if (elsewhere())
         return;
-    child_must("$M simulate -o $T/large.h5ad --rows 100 --cols 100 --genes 320 -q");
+    child_must("$M simulate -o $T/large.h5ad --rows 64 --cols 64 --genes 160 -q");
     char *before = listing();
     struct plan one = dry_run(1, ""), two = dry_run(2, "--log $T/dry.jsonl -o $T/dry.h5ad"), split = dry_run(2, "--grid 1x2"),
                 long_way = dry_run(1, "--steps 100");
@@ -175,7 +175,7 @@ static void plan_of_a_dry_run(void **state)
     assert_true(split.gene_groups == 1 && split.spot_groups == 2);
     assert_true(two.megabytes < one.megabytes && split.megabytes < two.megabytes && two.megabytes > .25 * one.megabytes);
     assert_true(two.seconds < one.seconds && long_way.seconds > 2.0 * one.seconds);
-    const double fields = 11.0 * 32.0 * 8.0 * 1e4; /* of a batch of genes */
+    const double fields = 11.0 * 32.0 * 8.0 * 64.0 * 64.0; /* of a batch of genes */
     assert_true(1e6 * one.megabytes > fields && 1e6 * one.megabytes < 10.0 * fields);
 }
 
