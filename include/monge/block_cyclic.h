@@ -46,7 +46,7 @@ status block_cyclic_to_rows(const struct block_cyclic *matrix, int n_own, double
 void block_cyclic_product(const struct block_cyclic *a, int transpose_a, const struct block_cyclic *b, int transpose_b,
                           struct block_cyclic *c);
 
-/* Eigenvalues (ascending) [n] and eigenvectors (columns) of a symmetric matrix, whose content is destroyed. pdsyevd.
+/* Eigenvalues (ascending, on all ranks) [n] and eigenvectors (columns) of a symmetric matrix, whose content is destroyed. pdsyevd.
  * MONGE_INTERNAL if it does not converge. */
 status block_cyclic_eigen(struct block_cyclic *symmetric, double *values, struct block_cyclic *vectors);
 

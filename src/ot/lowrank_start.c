@@ -253,6 +253,23 @@ static status start_sources(struct clustering *c, double *u)
     return st;
 }
 
+/* The shared weights; but a multiplicative update finds no share where it begins with none, so lateral parts that the shared mixture does not use
+ * (the further Gaussians of a dictionary) begin with a tenth of an equal one. */
+static void start_weights(const struct kernel *kernel, double *pi)
+{
+    const double part = .1;
+    int uniform = kernel->n_components - 1, unused = 0;
+    double lateral = 0.0;
+    for (int c = 1; c < uniform; c++) {
+        lateral += kernel->weight[c];
+        unused += kernel->weight[c] == 0.0;
+    }
+    memcpy(pi, kernel->weight, (size_t)kernel->n_components * sizeof *pi);
+    double share = part / (uniform - 1);
+    for (int c = 1; c < uniform && unused > 0; c++)
+        pi[c] = kernel->weight[c] == 0.0 ? share * lateral : kernel->weight[c] * (1.0 - unused * share);
+}
+
 static void start_genes(struct lowrank *model, const struct gene_counts *columns, const struct kernel *kernel, uint64_t seed)
 {
     for (int64_t g = 0; g < columns->n_genes; g++) {
@@ -264,7 +281,7 @@ static void start_genes(struct lowrank *model, const struct gene_counts *columns
         }
         for (int k = 0; k < model->rank; k++)
             v[k] *= columns->total[g] / sum;
-        memcpy(model->pi + g * model->n_components, kernel->weight, (size_t)model->n_components * sizeof *model->pi);
+        start_weights(kernel, model->pi + g * model->n_components);
     }
 }
 

@@ -263,5 +263,9 @@ status block_cyclic_eigen(struct block_cyclic *symmetric, double *values, struct
              work, &length, int_work, &int_length, &info);
     free(work);
     free(int_work);
-    return info == 0 ? MONGE_OK : error_set(MONGE_INTERNAL, "ScaLAPACK's pdsyevd failed on a %d x %d matrix (info %d)", n, n, info);
+    fault = info == 0 ? MONGE_OK : error_set(MONGE_INTERNAL, "ScaLAPACK's pdsyevd failed on a %d x %d matrix (info %d)", n, n, info);
+    fault = agree(symmetric->grid->comm, fault);
+    if (!fault)
+        MPI_Bcast(values, n, MPI_DOUBLE, 0, symmetric->grid->comm); /* a rank that holds no part was left without */
+    return fault;
 }

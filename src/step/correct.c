@@ -9,7 +9,6 @@
 #include "monge/correct.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -145,14 +144,10 @@ status redistribute(const struct partition *from, const double *own, const struc
 static status choose_grid(struct correction *c, int64_t n_genes)
 {
     MPI_Comm comm = c->section->comm;
-    int genes = 0, spots = 0;
-    char end = 0;
-    if (c->options->grid) {
-        if (sscanf(c->options->grid, "%dx%d%c", &genes, &spots, &end) != 2 || genes < 1 || spots < 1)
-            return error_set(MONGE_USAGE, "--grid: %s is not of the form GxS, as 2x2 (gene groups x spot groups)", c->options->grid);
-        return grid_new(&c->grid, comm, genes, spots);
-    }
+    if (c->options->grid)
+        return correct_given_grid(&c->grid, comm, c->options->grid);
     if (c->options->formulation == FORMULATION_SEED) { /* genes stay whole */
+        int genes;
         MPI_Comm_size(comm, &genes);
         return grid_new(&c->grid, comm, genes, 1);
     }
@@ -338,23 +333,6 @@ static status fit_kernel(struct correction *c)
     return fault;
 }
 
-static void set_strength(struct correction *c, bool cautious)
-{
-    const double most = .95; /* of all molecules move */
-    double factor = c->options->beta_scale * (cautious ? .75 : 1.0), moving = 1.0 - c->kernel.weight[KERNEL_STAY];
-    if (c->beta_factor > 0.0 && moving * factor / c->beta_factor > most) {
-        double capped = most / moving * c->beta_factor;
-        if (!c->whole)
-            log_warn("--beta-scale %g: a share of %.2f of all molecules would leave their spots; %.2f is taken (a factor of %.2f)",
-                     c->options->beta_scale, moving * factor / c->beta_factor, most, capped);
-        factor = capped;
-    }
-    if (c->beta_factor > 0.0) /* no molecule moves with --beta-scale 0, whatever the strength */
-        kernel_scale_beta(&c->kernel, factor / c->beta_factor);
-    c->beta_factor = factor;
-    c->cautious = cautious;
-}
-
 static status estimate_capture(struct correction *c)
 {
     phase_begin("receiving factors");
@@ -443,32 +421,6 @@ static status choose(struct correction *c)
     free(total);
     free(e);
     return fault;
-}
-
-/* What the held-out checks say, and the strength that follows (section 10.6 of the specification). */
-static void judge(struct correction *c)
-{
-    const struct selection *s = &c->selection;
-    const struct correct_choices *choices = &s->choices;
-    log_info("chosen: rank %d, trend %g, alpha %g, gene weights %g, rho %g, %d sweeps, diffusion lengths %s", choices->rank, choices->trend,
-             choices->alpha, choices->gene_weights, choices->rho, choices->sweeps, choices->lengths ? "of the genes" : "shared");
-    log_info("held-out NLL per molecule: corrected %.5f; free field without diffusion %.5f (%+.5f +- %.5f); no lateral spread %.5f "
-             "(%+.5f +- %.5f)",
-             s->score.nll, s->free_field, s->free_field_difference, s->free_field_se, s->no_lateral, s->no_lateral_difference,
-             s->no_lateral_se);
-    if (s->free_field_difference < -.002)
-        log_warn("a free field without diffusion predicts held-out molecules better than the corrected one (by %.4f nats per molecule): "
-                 "diffusion alone does not explain this section; read the result with care",
-                 -s->free_field_difference);
-    bool lateral = s->no_lateral_difference > 2.0 * s->no_lateral_se;
-    if (lateral)
-        return;
-    if (c->options->strength == STRENGTH_AUTO) {
-        log_warn("the model without lateral spread is not beaten by two standard errors: switching to --strength cautious");
-        set_strength(c, true);
-    } else {
-        log_warn("the model without lateral spread is not beaten by two standard errors; consider --strength cautious");
-    }
 }
 
 /* ---- the correction itself ---- */
@@ -569,22 +521,6 @@ static status correct_all(struct correction *c)
     return fault;
 }
 
-static status correct_with_guard(struct correction *c)
-{
-    status fault = correct_all(c);
-    if (fault || c->cautious || c->capture.on || c->cv_after <= 1.7 * c->cv_before)
-        return fault;
-    if (c->options->strength != STRENGTH_AUTO) {
-        log_warn("the spread of spot totals rises from CV %.3f to %.3f, a sign of over-correction; consider --strength cautious",
-                 c->cv_before, c->cv_after);
-        return MONGE_OK;
-    }
-    log_warn("the spread of spot totals rises from CV %.3f to %.3f, a sign of over-correction: switching to --strength cautious",
-             c->cv_before, c->cv_after);
-    set_strength(c, true);
-    return correct_all(c);
-}
-
 /* The part of a large slide on which kernel and choices are found. */
 static status begin_calibration(struct correction *c)
 {
@@ -604,10 +540,12 @@ static status correct_map(struct correction *c)
         fault = correct_stage_done(c, STAGE_START);
     if (!fault)
         fault = fit_kernel(c);
+    if (!fault)
+        fault = correct_check_beta(c);
     if (!fault) {
-        set_strength(c, c->options->strength == STRENGTH_CAUTIOUS);
+        correct_set_strength(c, c->options->strength == STRENGTH_CAUTIOUS);
         if (c->calibration)
-            set_strength(calibrated(c), c->cautious);
+            correct_set_strength(calibrated(c), c->cautious);
         fault = estimate_capture(c);
     }
     if (!fault)
@@ -621,11 +559,13 @@ static status correct_map(struct correction *c)
     if (!fault)
         fault = correct_stage_done(c, STAGE_CHOSEN);
     if (!fault) {
-        judge(c);
-        if (!c->cautious && correct_was_cautious(c)) /* the first attempt failed its check before the run was stopped */
-            set_strength(c, true);
-        fault = correct_with_guard(c);
+        correct_judge(c);
+        if (correct_was_overdone(c)) /* before the run was stopped */
+            correct_overdone(c);
+        fault = correct_all(c);
     }
+    if (!fault && correct_overdone(c))
+        fault = correct_all(c);
     return fault ? fault : correct_record(c);
 }
 

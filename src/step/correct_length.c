@@ -22,14 +22,16 @@ static bool has_width(const struct correct_options *options)
 
 status correct_check_kernel_options(const struct correct_options *options)
 {
-    bool learned = !strcmp(options->kernel, "mlp"), fitted = learned || has_width(options);
-    if (!fitted && !isnan(options->radius))
-        return error_set(MONGE_USAGE, "--radius is for a fitted kernel: --kernel %s is a measured one, and reaches as far as its table",
+    bool mixture = has_width(options), measured = !mixture && strcmp(options->kernel, "mlp") != 0;
+    bool fitted = mixture && options->formulation == FORMULATION_MAP;
+    if (measured && !isnan(options->radius))
+        return error_set(MONGE_USAGE,
+                         "--radius is for a fitted kernel: the one of --kernel %s was measured, and reaches as far as its table",
                          options->kernel);
-    if (!has_width(options) && options->kernel_dictionary.n > 0)
-        return error_set(MONGE_USAGE, "--kernel-dictionary adds Gaussians to the fitted mixture: leave it, or --kernel %s, out",
-                         options->kernel);
-    if (options->gene_length != SWITCH_YES || (has_width(options) && options->formulation == FORMULATION_MAP))
+    if (!fitted && options->kernel_dictionary.n > 0)
+        return error_set(MONGE_USAGE,
+                         "--kernel-dictionary adds Gaussians to the fitted spread of --formulation map --kernel mixture, and to no other");
+    if (options->gene_length != SWITCH_YES || fitted)
         return MONGE_OK;
     return error_set(MONGE_USAGE, "--gene-length yes needs the fitted spread of --formulation map --kernel mixture, whose width it varies");
 }

@@ -235,6 +235,8 @@ status pass_through(const struct gene_counts *columns, const struct slide *slide
 
 #define CORRECT_BYTES_PER_RANK 3e9 /* fields of a batch beyond which sites are split as well */
 
+/* --grid GxS, collective over comm: MONGE_USAGE if it is of another form, or for another number of ranks. */
+status correct_given_grid(struct grid *grid, MPI_Comm comm, const char *text);
 /* For --dry-run: prints grid, memory and time. Collective. */
 status correct_plan(const struct section *section, const void *options);
 struct step_cost correct_cost(const struct section_size *size, int n_ranks, const void *options);
@@ -274,7 +276,7 @@ struct correction {
     struct readout readout, rest_readout;
     double beta_factor; /* strength x beta-scale in use */
     bool cautious;
-    double cv_before, cv_after, returned_before;
+    double cv_before, cv_after; /* of tissue spot totals; 0 until the readout */
     struct section cells;       /* the reference, read without positions */
     struct reference reference; /* for `columns`; n_cells 0: none */
     struct lowrank model;       /* of the full data: pi for varm */
@@ -304,6 +306,17 @@ void correction_free(struct correction *c);
 status correct_prepare(struct correction *c);
 /* Collective over from->comm. Values at own sites -> at all sites, all [from->n]. */
 status gather_field(const struct partition *from, const double *own, double *all);
+
+/* ---- how strong, and whether the data support it (correct_judge.c); local ---- */
+
+/* MONGE_USAGE if --beta-scale is more than the kernel's beta allows. */
+status correct_check_beta(const struct correction *c);
+/* Scales beta of the kernel: three quarters if cautious, times --beta-scale. */
+void correct_set_strength(struct correction *c, bool cautious);
+/* Says what the held-out checks of the selection say, warns, and turns cautious where they ask for it. */
+void correct_judge(struct correction *c);
+/* The correction was too strong by the spread of its spot totals. Warns; true if the strength was changed, so that it must be done again. */
+bool correct_overdone(struct correction *c);
 
 /* ---- the calibration window (correct_window.c) ---- */
 
@@ -365,7 +378,8 @@ bool correct_holds(const struct correction *c, enum correct_stage stage);
 status correct_get_kernel(struct correction *c);    /* fit, learned */
 status correct_get_receiving(struct correction *c); /* capture, e */
 status correct_get_choices(struct correction *c);
-bool correct_was_cautious(struct correction *c); /* the stored field was fitted with the cautious strength */
+/* The stored field is that of a second attempt: the spread of spot totals after the first is known again. */
+bool correct_was_overdone(struct correction *c);
 /* The field with its sweeps done; 0 and no field if none is stored for this strength. */
 status correct_get_field(struct correction *c, const struct lowrank_options *options, struct lowrank *field, int *sweeps_done);
 /* The fit of this name, if it was the last one when the run was stopped: its model, and options->sweeps_done. */

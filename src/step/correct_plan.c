@@ -40,8 +40,28 @@ struct step_cost correct_cost(const struct section_size *size, int n_ranks, cons
     return estimate(size, values, n_ranks).cost;
 }
 
+status correct_given_grid(struct grid *grid, MPI_Comm comm, const char *text)
+{
+    int genes = 0, spots = 0;
+    char end = 0;
+    if (sscanf(text, "%dx%d%c", &genes, &spots, &end) != 2 || genes < 1 || spots < 1)
+        return error_set(MONGE_USAGE, "--grid: %s is not of the form GxS, as 2x2 (gene groups x spot groups)", text);
+    return grid_new(grid, comm, genes, spots);
+}
+
+/* What the run itself would refuse. */
+static status check_grid(MPI_Comm comm, const struct correct_options *o)
+{
+    struct grid grid = {0};
+    status fault = o->grid ? correct_given_grid(&grid, comm, o->grid) : MONGE_OK;
+    grid_free(&grid);
+    return fault;
+}
+
 status correct_plan(const struct section *section, const void *values)
 {
+    if (check_grid(section->comm, values) != MONGE_OK)
+        return error_code();
     int n_ranks, rank;
     MPI_Comm_size(section->comm, &n_ranks);
     MPI_Comm_rank(section->comm, &rank);

@@ -132,7 +132,7 @@ static double mean_of(const double *values, int64_t n)
 }
 
 struct signs {
-    double moran_before, moran_after, moved, fit_loss, returned_before;
+    double moran_before, moran_after, moved, fit_loss;
 };
 
 static status add_columns(struct correction *c, struct signs *signs)
@@ -233,21 +233,24 @@ static void record_kernel(struct recorder *r, const struct correction *c)
     recorder_array(r, "kernel/profile_probability", PROFILE_POINTS, probability);
 }
 
-static void record_background(struct recorder *r, const struct correction *c)
+static void record_background(struct recorder *r, const struct correction *c, const double *corrected_total)
 {
-    if (slide_count(&c->section->slide, SITE_BACKGROUND) == 0)
+    const struct section *section = c->section;
+    if (slide_count(&section->slide, SITE_BACKGROUND) == 0)
         return;
-    double mean[RINGS], radius, distance[RINGS], after[RINGS] = {0};
-    r->fault = agree(c->section->comm, r->fault);
+    double before[RINGS], after[RINGS], radius, distance[RINGS];
+    r->fault = agree(section->comm, r->fault);
     if (!r->fault)
-        r->fault = background_rings(&c->section->slide, &c->section->sites, c->total, RINGS, mean, &radius);
+        r->fault = background_rings(&section->slide, &section->sites, c->total, RINGS, before, &radius);
+    if (!r->fault)
+        r->fault = background_rings(&section->slide, &section->sites, corrected_total, RINGS, after, &radius);
     if (r->fault)
         return;
     for (int k = 0; k < RINGS; k++)
         distance[k] = k + 1.0;
     recorder_array(r, "background/ring_distance", RINGS, distance);
-    recorder_array(r, "background/ring_mean_before", RINGS, mean);
-    recorder_array(r, "background/ring_mean_after", RINGS, after); /* sources are tissue spots only */
+    recorder_array(r, "background/ring_mean_before", RINGS, before);
+    recorder_array(r, "background/ring_mean_after", RINGS, after);
 }
 
 static void record_capture(struct recorder *r, const struct capture *capture)
@@ -325,18 +328,46 @@ void correct_record_losses(struct recorder *r, const struct correct_losses *befo
     recorder_array(r, "losses/after", ALL - first, a + first);
 }
 
-static void summarise(const struct correction *c, const struct signs *signs, double returned_before, double molecules)
+/* Molecules of the corrected layer at own sites, and of it and the counts in tissue and in all. */
+struct molecules {
+    double *corrected; /* own sites */
+    double tissue_before, tissue_after, all;
+};
+
+static status count_molecules(const struct section *section, const double *total, struct molecules *m)
 {
+    const struct sparse_rows *rows = &section_result(section, "layers/corrected")->sparse;
+    double sums[3] = {0.0, 0.0, 0.0}; /* integers: exact in any order */
+    m->corrected = calloc((size_t)rows->n_rows + 1, sizeof *m->corrected);
+    status fault = agree(section->comm, m->corrected ? MONGE_OK : error_memory("corrected totals", 8.0 * (double)rows->n_rows));
+    if (fault)
+        return fault;
+    for (int64_t i = 0; i < rows->n_rows; i++) {
+        for (int64_t k = rows->start[i]; k < rows->start[i + 1]; k++)
+            m->corrected[i] += (double)rows->value[k];
+        bool tissue = section->slide.kind[section->sites.first + i] == SITE_TISSUE;
+        sums[0] += tissue ? total[i] : 0.0;
+        sums[1] += tissue ? m->corrected[i] : 0.0;
+        sums[2] += total[i];
+    }
+    MPI_Allreduce(MPI_IN_PLACE, sums, 3, MPI_DOUBLE, MPI_SUM, section->comm);
+    m->tissue_before = sums[0];
+    m->tissue_after = sums[1];
+    m->all = fmax(sums[2], 1.0);
+    return MONGE_OK;
+}
+
+static void summarise(const struct correction *c, const struct signs *signs, const struct molecules *m)
+{
+    double returned = m->tissue_after - m->tissue_before;
     log_info("returned to tissue: %.2f %% of all molecules (%.0f); moved beyond rescaling %.1f %% (mean over genes)",
-             100.0 * (1.0 - returned_before), (1.0 - returned_before) * molecules, 100.0 * signs->moved);
+             100.0 * returned / m->all, returned, 100.0 * signs->moved);
     log_info("over-correction signs, before -> after: in-tissue Moran's I %.3f -> %.3f, CV of spot totals %.3f -> %.3f",
              signs->moran_before, signs->moran_after, c->cv_before, c->cv_after);
 }
 
-status correct_record(struct correction *c)
+static status add_results(struct correction *c, struct signs *signs)
 {
-    struct signs signs;
-    phase_begin("results");
     status fault = correct_add_layer(c, "corrected", &c->readout.counts, &c->rest_readout.counts, true);
     if (!fault && c->readout.keep_mean)
         fault = correct_add_layer(c, "corrected_mean", &c->readout.mean, &c->rest_readout.mean, false);
@@ -345,28 +376,18 @@ status correct_record(struct correction *c)
     if (!fault && c->options->pca > 0)
         fault = add_pca(c);
     if (!fault)
-        fault = add_columns(c, &signs);
+        fault = add_columns(c, signs);
     if (!fault)
         fault = add_factors(c);
-    if (!fault)
-        fault = correct_safe_point(c);
-    if (fault)
-        return fault;
+    return fault ? fault : correct_safe_point(c);
+}
 
-    double sums[2] = {0.0, 0.0}; /* in tissue, all: integers */
-    for (int64_t i = 0; i < c->section->sites.n_own; i++) {
-        sums[1] += c->total[i];
-        if (c->section->slide.kind[c->section->sites.first + i] == SITE_TISSUE)
-            sums[0] += c->total[i];
-    }
-    MPI_Allreduce(MPI_IN_PLACE, sums, 2, MPI_DOUBLE, MPI_SUM, c->section->comm);
-    double returned_before = sums[0] / fmax(sums[1], 1.0);
-    summarise(c, &signs, returned_before, sums[1]);
-
+static status add_record(struct correction *c, const struct signs *signs, const struct molecules *m)
+{
     struct correct_losses before, after;
-    fault = correct_measure_losses(c, &before, &after);
+    status fault = correct_measure_losses(c, &before, &after);
     before.fit = NAN;
-    after.fit = signs.fit_loss;
+    after.fit = signs->fit_loss;
     if (!fault && correct_truth_known(c->section))
         fault = correct_score_truth(c);
     if (fault)
@@ -376,18 +397,34 @@ status correct_record(struct correction *c)
     recorder_text(&r, "version", MONGE_VERSION);
     recorder_text(&r, "strength", c->cautious ? "cautious" : "full");
     recorder_text(&r, "note", "layers/corrected holds raw counts at their sources; library sizes have changed: normalise afterwards");
-    recorder_real(&r, "returned_before", returned_before);
-    recorder_real(&r, "returned_after", 1.0);
-    recorder_real(&r, "umis_returned", sums[1] - sums[0]);
+    recorder_real(&r, "returned_before", m->tissue_before / m->all);
+    recorder_real(&r, "returned_after", m->tissue_after / m->all);
+    recorder_real(&r, "umis_returned", m->tissue_after - m->tissue_before);
     correct_window_record(&r, &c->window);
     record_kernel(&r, c);
-    record_background(&r, c);
+    record_background(&r, c, m->corrected);
     record_capture(&r, &c->capture);
     record_selection(&r, &c->selection);
     correct_record_lengths(&r, c);
-    record_checks(&r, c, &signs);
+    record_checks(&r, c, signs);
     correct_record_losses(&r, &before, &after);
     recorder_options(&r, &correct_options, c->options);
     recorder_warnings(&r);
     return agree(c->section->comm, r.fault);
+}
+
+status correct_record(struct correction *c)
+{
+    struct signs signs;
+    struct molecules molecules = {0};
+    phase_begin("results");
+    status fault = add_results(c, &signs);
+    if (!fault)
+        fault = count_molecules(c->section, c->total, &molecules);
+    if (!fault) {
+        summarise(c, &signs, &molecules);
+        fault = add_record(c, &signs, &molecules);
+    }
+    free(molecules.corrected);
+    return fault;
 }

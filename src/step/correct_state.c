@@ -79,8 +79,12 @@ static void put_field(struct checkpoint *k, const struct correction *c)
 {
     const struct lowrank *field = c->field;
     int64_t *head = checkpoint_room(k, 3 * sizeof *head);
-    if (!head)
+    double *cv = checkpoint_room(k, 2 * sizeof *cv);
+    if (!head || !cv)
         return;
+    cv[0] = c->cv_before; /* of a first attempt */
+    cv[1] = c->cv_after;
+    checkpoint_put(k, "spread of spot totals", CHECKPOINT_REAL, 2, 1, cv);
     head[0] = c->cautious;
     head[1] = field->rank;
     head[2] = c->sweeps_done;
@@ -340,10 +344,16 @@ static bool field_head(struct correction *c, int64_t head[3])
     return checkpoint_holds(k, "field") && checkpoint_get(k, "field", CHECKPOINT_LONG, 3, 1, head) == MONGE_OK;
 }
 
-bool correct_was_cautious(struct correction *c)
+bool correct_was_overdone(struct correction *c)
 {
     int64_t head[3];
-    return field_head(c, head) && head[0] != 0;
+    double cv[2];
+    if (c->cautious || !field_head(c, head) || head[0] == 0 ||
+        checkpoint_get(c->section->checkpoint, "spread of spot totals", CHECKPOINT_REAL, 2, 1, cv) != MONGE_OK)
+        return false;
+    c->cv_before = cv[0];
+    c->cv_after = cv[1];
+    return true;
 }
 
 /* Into a model made by lowrank_new. */

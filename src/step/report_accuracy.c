@@ -177,8 +177,8 @@ void report_summary(const struct report_data *data)
     line("sliced Wasserstein distance to the truth", text);
     accuracy_figures(text, sizeof text, "%.3f", s->moran_raw, s->moran, s->moran_truth);
     line("Moran's I in tissue", text);
-    snprintf(text, sizeof text, "%s  (%s %%)", shown_count(data->molecules_out - data->left_out),
-             shown("%.1f", 100.0 * (data->molecules_out - data->left_out) / fmax(data->molecules, 1.0)));
+    snprintf(text, sizeof text, "%s  (%s %%)", shown_count(data->returned),
+             shown("%.1f", 100.0 * data->returned / fmax(data->molecules, 1.0)));
     line("UMIs returned from background to tissue", text);
     double corrected = report_real(data, "held_out/corrected");
     line("held-out NLL per molecule: corrected", shown("%.5f", corrected));

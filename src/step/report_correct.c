@@ -18,8 +18,8 @@ static void tiles(struct text *page, const struct report_data *data)
     snprintf(label, sizeof label, "genes, %s UMIs", shown_count(data->molecules));
     report_tile(page, shown_count((double)section->n_genes), label);
     snprintf(label, sizeof label, "UMIs returned from background to tissue (%s %% of all)",
-             shown("%.1f", 100.0 * (data->molecules_out - data->left_out) / fmax(data->molecules, 1.0)));
-    report_tile(page, shown_count(data->molecules_out - data->left_out), label);
+             shown("%.1f", 100.0 * data->returned / fmax(data->molecules, 1.0)));
+    report_tile(page, shown_count(data->returned), label);
     double beta = report_real(data, "kernel/beta"), factor = report_real(data, "kernel/beta_factor");
     double sigma = report_real(data, "kernel/sigma"), um = section->slide.pitch_um;
     if (isfinite(beta)) {

@@ -40,7 +40,7 @@ static void held_out_verdicts(struct text *page, double free_gain, double free_s
     }
     if (isfinite(free_gain)) {
         double margin = isfinite(free_se) ? 2.0 * free_se : 0.0;
-        bool wins = free_gain > margin, loses = free_gain < -fmax(margin, 0.002);
+        bool wins = free_gain > margin, loses = free_gain < -0.002; /* where the correction warned */
         verdict(page, wins,
                 wins ? "The corrected model also beats a free field without diffusion, which has its own value at every spot, background "
                        "included."
@@ -170,7 +170,7 @@ static void background_figure(struct text *page, const struct report_data *data)
         text_add(
             page,
             "<figcaption>The fall with distance is the bleeding; the plateau far away is what lands anywhere. Corrected counts are 0 by "
-            "construction.</figcaption></figure>\n");
+            "construction, but for genes that no tissue spot showed.</figcaption></figure>\n");
     }
     free(distance);
     free(before);

@@ -54,9 +54,9 @@ struct report_data {
     double *changed;                  /* n_genes: share of molecules moved; NAN where unknown */
     struct report_gene *genes;
     int n_genes;
-    double molecules, molecules_out; /* seen, and seen outside tissue */
-    double left_out;                 /* still outside tissue after correction; 0 where only tissue can be a source */
-    bool literal;                    /* --formulation seed */
+    double molecules, returned; /* seen; how many more of them lie in tissue than before */
+    double left_out;            /* still outside tissue after correction; 0 where only tissue can be a source */
+    bool literal;               /* --formulation seed */
     bool has_truth;
     struct correction_score score; /* of layers/corrected against truth x efficiency, if there is a truth */
     double *ratio;                 /* n_genes: RMSE corrected / seen; NULL without a truth */

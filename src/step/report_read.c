@@ -77,9 +77,17 @@ static void add_up_genes(struct report_data *data)
             data->gene_total[rows->column[k]] += rows->value[k];
             data->gene_out[rows->column[k]] += outside ? rows->value[k] : 0.0;
             data->molecules += rows->value[k];
-            data->molecules_out += outside ? rows->value[k] : 0.0;
         }
     }
+}
+
+static double returned_to_tissue(const struct report_data *data)
+{
+    double sum = 0.0;
+    for (int64_t i = 0; i < data->section.slide.n_sites; i++)
+        if (data->section.slide.kind[i] == SITE_TISSUE)
+            sum += data->site_after[i] - data->site_before[i];
+    return sum;
 }
 
 /* ---- which genes ---- */
@@ -270,6 +278,7 @@ status report_read(struct report_data *data, const char *path, const struct repo
         done = read_layer(data, "corrected", offsetof(struct report_gene, after), data->site_after, data->has_truth ? &data->after : NULL);
     if (done == MONGE_OK)
         read_kind(data);
+    data->returned = returned_to_tissue(data);
     if (done == MONGE_OK && data->has_truth)
         done = read_truth(data);
     if (done == MONGE_OK && data->has_truth)

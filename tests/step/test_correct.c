@@ -3,33 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "monge/correct.h"
 #include "monge/log.h"
+#include "support/corrected.h"
 #include "support/simulated.h"
 #include "support/suite.h"
 
-static void set(struct correct_options *options, const char *name, const char *value)
-{
-    assert_int_equal(options_set(&correct_options, options, name, value, "test"), MONGE_OK);
-}
-
-struct setting {
-    const char *name, *value;
-};
-
-static void correct(struct section *section, const struct setting *settings, int n)
-{
-    struct correct_options options;
-    assert_int_equal(options_defaults(&correct_options, &options), MONGE_OK);
-    set(&options, "mean-layer", "yes");
-    set(&options, "precision", "double");
-    for (int k = 0; k < n; k++)
-        set(&options, settings[k].name, settings[k].value);
-    status fault = step_correct.run(section, &options);
-    if (fault)
-        fail_msg("%s", error_message());
-    options_free(&correct_options, &options);
-}
+static const struct setting exact[] = {{"mean-layer", "yes"}, {"precision", "double"}, {NULL, NULL}};
 
 struct slide_case {
     const char *name, *counts_file, *counts_group, *slide;
@@ -43,9 +22,9 @@ static struct accuracy run_case(const struct slide_case *c, double *beta)
     snprintf(counts, sizeof counts, "%s", shared_data(c->counts_file));
     struct simulated s;
     simulated_open(&s, MPI_COMM_WORLD, sim, c->slide, counts, c->counts_group, c->truth_scale, c->min_total);
-    correct(&s.section, NULL, 0);
+    must_correct(&s.section, exact, NULL);
     struct accuracy mean = simulated_accuracy(&s, "layers/corrected_mean"), whole = simulated_accuracy(&s, "layers/corrected");
-    *beta = *section_result(&s.section, "uns/monge/correct/kernel/beta")->number;
+    *beta = recorded(&s.section, "kernel/beta");
     if (suite_rank() == 0)
         printf("  %-18s ratio %.3f improved %.3f KL %.3f (raw %.3f) RMSE %.4f | integers: ratio %.3f improved %.3f | beta %.3f\n", c->name,
                mean.ratio, mean.improved, mean.kl, mean.kl_raw, mean.rmse, whole.ratio, whole.improved, *beta);
@@ -95,35 +74,16 @@ static void acceptance_with_own_fit(void **state)
     }
 }
 
-/* A number that stands for all bits of a layer, wherever its rows lie: the sum over rows of a hash (FNV-1a) of site and entries. */
-static uint64_t fingerprint(const struct section *section, const char *layer)
-{
-    const struct sparse_rows *rows = &section_result(section, layer)->sparse;
-    uint64_t sum = 0;
-    for (int64_t i = 0; i < rows->n_rows; i++) {
-        uint64_t hash = 0xcbf29ce484222325u ^ (uint64_t)(section->sites.first + i);
-        for (int64_t k = rows->start[i]; k < rows->start[i + 1]; k++) {
-            uint32_t bits;
-            memcpy(&bits, &rows->value[k], sizeof bits);
-            hash = (hash ^ (uint64_t)rows->column[k]) * 0x100000001b3u;
-            hash = (hash ^ bits) * 0x100000001b3u;
-        }
-        sum += hash;
-    }
-    MPI_Allreduce(MPI_IN_PLACE, &sum, 1, MPI_UINT64_T, MPI_SUM, section->comm);
-    return sum;
-}
-
 struct fingerprints {
     uint64_t counts, mean;
 };
 
-static struct fingerprints fingerprints_of(MPI_Comm comm, const char *sim, const char *counts, const struct setting *settings, int n)
+static struct fingerprints fingerprints_of(MPI_Comm comm, const char *sim, const char *counts, const struct setting *settings)
 {
     struct simulated s;
     simulated_open(&s, comm, sim, "s11", counts, "s11_cap20", 1.0, 0.0);
-    correct(&s.section, settings, n);
-    struct fingerprints f = {fingerprint(&s.section, "layers/corrected"), fingerprint(&s.section, "layers/corrected_mean")};
+    must_correct(&s.section, exact, settings);
+    struct fingerprints f = {layer_bits(&s.section, "layers/corrected"), layer_bits(&s.section, "layers/corrected_mean")};
     simulated_close(&s);
     return f;
 }
@@ -147,18 +107,18 @@ static void same_bits(const char *precision, const char *kernel)
                                        {"kernel", kernel},
                                        {"selection-genes", "40"},
                                        {"prior-trend", "1"},
-                                       {"gene-length", !strcmp(kernel, "mixture") ? "yes" : "no"}};
-    enum { SETTINGS = sizeof settings / sizeof settings[0] };
+                                       {"gene-length", !strcmp(kernel, "mixture") ? "yes" : "no"},
+                                       {NULL, NULL}};
     struct fingerprints alone = {0, 0};
     if (suite_rank() == 0)
-        alone = fingerprints_of(MPI_COMM_SELF, sim, counts, settings, SETTINGS);
+        alone = fingerprints_of(MPI_COMM_SELF, sim, counts, settings);
     MPI_Bcast(&alone, 2, MPI_UINT64_T, 0, MPI_COMM_WORLD);
     for (int spots = 1; spots <= suite_size(); spots++) {
         bool square = spots * spots == suite_size(), fitted = !strcmp(kernel, "mixture");
         if (suite_size() % spots || (!getenv("MONGE_LONG") && (suite_size() == 1 || (suite_size() == 4 && fitted && !square))))
             continue; /* four ranks on two cores: the fit once */
         snprintf(shape, sizeof shape, "%dx%d", suite_size() / spots, spots);
-        struct fingerprints f = fingerprints_of(MPI_COMM_WORLD, sim, counts, settings, SETTINGS);
+        struct fingerprints f = fingerprints_of(MPI_COMM_WORLD, sim, counts, settings);
         assert_true(f.counts == alone.counts && f.mean == alone.mean);
         if (suite_rank() == 0)
             printf("  %s precision, grid %s: same bits as one rank\n", precision, shape);
@@ -174,16 +134,7 @@ static void any_grid_gives_the_same_bits_in_double(void **state)
 static void any_grid_gives_the_same_bits_in_single(void **state)
 {
     (void)state;
-    char path[512];
-    snprintf(path, sizeof path, "%s/kernel.txt", scratch_folder());
-    if (suite_rank() == 0) {
-        FILE *file = fopen(path, "w");
-        assert_non_null(file);
-        fputs("beta .45\nuniform .1\npermeability .85\n0 1\n1 .8\n2 .41\n3 .14\n4 .03\n5 0\n", file);
-        fclose(file);
-    }
-    MPI_Barrier(MPI_COMM_WORLD);
-    same_bits("single", path);
+    same_bits("single", kernel_file());
 }
 
 int main(int argc, char **argv)

@@ -6,11 +6,11 @@
 #include <string.h>
 
 #include "monge/checkpoint.h"
-#include "monge/correct.h"
 #include "monge/log.h"
 #include "monge/safe_point.h"
 #include "monge/section_io.h"
 #include "monge/simulate.h"
+#include "support/corrected.h"
 #include "support/same_objects.h"
 #include "support/suite.h"
 
@@ -33,17 +33,10 @@ enum safe_act safe_point(MPI_Comm comm, bool due)
 /* ---- runs ---- */
 
 struct run {
-    const char *const (*settings)[2]; /* of the correction, ended by NULL */
-    int side, genes;                  /* of the section */
+    const struct setting *settings; /* of the correction */
+    int side, genes;                /* of the section */
     char output[600];
 };
-
-static void set_all(struct correct_options *options, const char *const (*settings)[2])
-{
-    assert_int_equal(options_defaults(&correct_options, options), MONGE_OK);
-    for (; (*settings)[0]; settings++)
-        assert_int_equal(options_set(&correct_options, options, (*settings)[0], (*settings)[1], "test"), MONGE_OK);
-}
 
 /* One slot on comm; the output is written at the end of the work. */
 static status one_slot(const struct run *run, MPI_Comm comm)
@@ -52,9 +45,10 @@ static status one_slot(const struct run *run, MPI_Comm comm)
     struct correct_options correct;
     struct section section;
     assert_int_equal(options_defaults(&simulate_options, &simulate), MONGE_OK);
+    assert_int_equal(options_defaults(&correct_options, &correct), MONGE_OK);
     simulate.rows = simulate.cols = run->side;
     simulate.genes = run->genes;
-    set_all(&correct, run->settings);
+    set_options(&correct_options, &correct, run->settings);
     int size;
     MPI_Comm_size(comm, &size);
     if (size == 2 && correct.formulation == FORMULATION_MAP) /* here sites are spread, elsewhere genes */
@@ -63,6 +57,7 @@ static status one_slot(const struct run *run, MPI_Comm comm)
     assert_int_equal(checkpoint_open(&section.checkpoint, comm, run->output, "test\n", 0.0), MONGE_OK);
     struct checkpoint *checkpoint = section.checkpoint;
     slot = 0;
+    log_clear_warnings(); /* of the process that was stopped */
     status done = step_correct.run(&section, &correct);
     section.checkpoint = NULL;
     if (done == MONGE_OK) {
@@ -122,7 +117,7 @@ static double bound(int64_t once)
 }
 
 /* An undisturbed run, and the same in slots. */
-static void stopped_and_taken_up(const char *const (*settings)[2], int side, int genes, int length)
+static void stopped_and_taken_up(const struct setting *settings, int side, int genes, int length)
 {
     struct run whole = {settings, side, genes, ""}, pieces = whole;
     snprintf(whole.output, sizeof whole.output, "%s/whole.h5ad", scratch_folder());
@@ -150,7 +145,7 @@ static void stopped_and_taken_up(const char *const (*settings)[2], int side, int
 static void default_choices(void **state)
 {
     (void)state;
-    static const char *const settings[][2] = {{"mean-layer", "yes"}, {"gene-length", "yes"}, {NULL, NULL}};
+    static const struct setting settings[] = {{"mean-layer", "yes"}, {"gene-length", "yes"}, {NULL, NULL}};
     if (suite_size() == 2) /* 4 -> 3 -> 2 -> 1 and 1 say the same */
         return;
     stopped_and_taken_up(settings, 12, 24, 37);
@@ -160,7 +155,7 @@ static void default_choices(void **state)
 static void learned_kernel_and_sample(void **state)
 {
     (void)state;
-    static const char *const settings[][2] = {{"kernel", "mlp"},
+    static const struct setting settings[] = {{"kernel", "mlp"},
                                               {"rank", "8"},
                                               {"alpha", "5"},
                                               {"rho", "0"},
@@ -198,15 +193,31 @@ static void many_batches(void **state)
 static void literal_formulation(void **state)
 {
     (void)state;
-    static const char *const settings[][2] = {{"formulation", "seed"}, {"seed-training", "25"}, {NULL, NULL}};
+    static const struct setting settings[] = {{"formulation", "seed"}, {"seed-training", "25"}, {NULL, NULL}};
     if (suite_size() == 2)
         stopped_and_taken_up(settings, 12, 40, 7);
+}
+
+/* A first attempt that is too strong; stopped in the second, it is not made again, and its warning is not lost. */
+static void second_attempt(void **state)
+{
+    (void)state;
+    if (suite_size() != 2)
+        return;
+    const struct setting settings[] = {
+        {"rank", "6"},    {"alpha", "0"},      {"rho", "0"},          {"gene-weights", "0"}, {"prior-trend", "0"},      {"sweeps", "12"},
+        {"steps", "200"}, {"capture-sd", "0"}, {"gene-length", "no"}, {"beta-scale", "2"},   {"kernel", kernel_file()}, {NULL, NULL}};
+    stopped_and_taken_up(settings, 16, 40, 9);
+    const char *const *warnings;
+    int n = log_warnings(&warnings);
+    assert_true(n > 0 && strstr(warnings[n - 1], "a sign of over-correction: switching to --strength cautious"));
 }
 
 int main(int argc, char **argv)
 {
     log_open(getenv("MONGE_VERBOSE") != NULL, false);
     const struct CMUnitTest tests[] = {cmocka_unit_test(default_choices), cmocka_unit_test(learned_kernel_and_sample),
-                                       cmocka_unit_test(many_batches), cmocka_unit_test(literal_formulation)};
+                                       cmocka_unit_test(many_batches), cmocka_unit_test(literal_formulation),
+                                       cmocka_unit_test(second_attempt)};
     SUITE(argc, argv, tests);
 }

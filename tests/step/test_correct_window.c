@@ -3,96 +3,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "monge/correct.h"
 #include "monge/log.h"
 #include "monge/rng.h"
-#include "monge/simulate.h"
 #include "support/child.h"
+#include "support/corrected.h"
 #include "support/same_objects.h"
 #include "support/suite.h"
 
-enum { SIDE = 64, GENES = 24 };
-
-struct setting {
-    const char *name, *value;
-};
+enum { GENES = 24 };
 
 /* Runs without choices, so that they are short. */
-static const struct setting given[] = {{"rank", "6"},   {"alpha", "5"}, {"rho", "0"},          {"gene-weights", "0"},
-                                       {"sweeps", "8"}, {"steps", "3"}, {"mean-layer", "yes"}, {"precision", "double"}};
-enum { GIVEN = sizeof given / sizeof given[0] };
-
-static const char *kernel_text(void)
-{
-    static char path[512];
-    snprintf(path, sizeof path, "%s/kernel.txt", scratch_folder());
-    FILE *file = suite_rank() == 0 ? fopen(path, "w") : NULL;
-    if (file) {
-        fputs("beta .45\nuniform .1\npermeability .85\n0 1\n1 .8\n2 .41\n3 .14\n4 .03\n5 0\n", file);
-        fclose(file);
-    }
-    return path;
-}
-
-static const char *kernel_file(void)
-{
-    const char *path = kernel_text();
-    MPI_Barrier(MPI_COMM_WORLD);
-    return path;
-}
+static const struct setting given[] = {{"rank", "6"},         {"alpha", "5"},          {"rho", "0"},
+                                       {"gene-weights", "0"}, {"sweeps", "8"},         {"steps", "3"},
+                                       {"mean-layer", "yes"}, {"precision", "double"}, {NULL, NULL}};
 
 static void simulate(struct section *section, MPI_Comm comm)
 {
-    struct simulate_options options;
-    assert_int_equal(options_defaults(&simulate_options, &options), MONGE_OK);
-    options.rows = options.cols = SIDE;
-    options.genes = GENES;
-    options.seed = 7;
-    if (simulate_section(section, comm, &options) != MONGE_OK)
-        fail_msg("%s", error_message());
-    options_free(&simulate_options, &options);
+    simulated_section(section, comm, (struct setting[]){{"rows", "64"}, {"cols", "64"}, {"genes", "24"}, {"seed", "7"}, {NULL, NULL}});
 }
 
 static status correct(struct section *section, const struct setting *settings)
 {
-    struct correct_options options;
-    assert_int_equal(options_defaults(&correct_options, &options), MONGE_OK);
-    for (int k = 0; k < GIVEN; k++)
-        assert_int_equal(options_set(&correct_options, &options, given[k].name, given[k].value, "test"), MONGE_OK);
-    for (; settings->name; settings++)
-        assert_int_equal(options_set(&correct_options, &options, settings->name, settings->value, "test"), MONGE_OK);
-    status fault = step_correct.run(section, &options);
-    options_free(&correct_options, &options);
-    return fault;
-}
-
-static double recorded(const struct section *section, const char *name)
-{
-    char path[128];
-    snprintf(path, sizeof path, "uns/monge/correct/%s", name);
-    const struct result *result = section_result(section, path);
-    if (!result)
-        fail_msg("%s is not recorded", path);
-    return *result->number;
-}
-
-/* All bits of a layer, wherever its rows lie: the sum over rows of a hash (FNV-1a) of site and entries. */
-static uint64_t fingerprint(const struct section *section, const char *layer)
-{
-    const struct sparse_rows *rows = &section_result(section, layer)->sparse;
-    uint64_t sum = 0;
-    for (int64_t i = 0; i < rows->n_rows; i++) {
-        uint64_t hash = 0xcbf29ce484222325u ^ (uint64_t)(section->sites.first + i);
-        for (int64_t k = rows->start[i]; k < rows->start[i + 1]; k++) {
-            uint32_t bits;
-            memcpy(&bits, &rows->value[k], sizeof bits);
-            hash = (hash ^ (uint64_t)rows->column[k]) * 0x100000001b3u;
-            hash = (hash ^ bits) * 0x100000001b3u;
-        }
-        sum += hash;
-    }
-    MPI_Allreduce(MPI_IN_PLACE, &sum, 1, MPI_UINT64_T, MPI_SUM, section->comm);
-    return sum;
+    return correct_section(section, given, settings);
 }
 
 /* Everything that the window decides, and what comes of it. */
@@ -105,12 +37,11 @@ static struct outcome run(void (*make)(struct section *, MPI_Comm), MPI_Comm com
 {
     struct section section;
     make(&section, comm);
-    if (correct(&section, settings) != MONGE_OK)
-        fail_msg("%s", error_message());
+    must_correct(&section, given, settings);
     struct outcome o;
     memset(&o, 0, sizeof o);
     assert_true(recorded(&section, "calibration/window") == 1.0);
-    o.mean = fingerprint(&section, "layers/corrected_mean");
+    o.mean = layer_bits(&section, "layers/corrected_mean");
     o.beta = recorded(&section, "kernel/beta");
     o.sigma = recorded(&section, "kernel/sigma");
     o.uniform = recorded(&section, "kernel/uniform_weight");
@@ -347,6 +278,7 @@ static void resumed(void **state)
 {
     (void)state;
     bool fitted = getenv("MONGE_LONG") != NULL;
+    kernel_file();
     if (suite_rank() > 0 || (!fitted && suite_size() > 1))
         return; /* the children have ranks of their own */
     static const char *const times[] = {"uns/monge/run", "uns/monge/correct/phases", "uns/monge/correct/warnings", NULL};
@@ -354,7 +286,6 @@ static void resumed(void **state)
     snprintf(a, sizeof a, "%s/undisturbed.h5ad", scratch_folder());
     snprintf(b, sizeof b, "%s/out.h5ad", scratch_folder());
     child_must(fitted ? "touch $T/options" : "echo --kernel $T/kernel.txt > $T/options");
-    kernel_text();
     child_must("$M simulate -o $T/in.h5ad --rows 64 --cols 64 --genes 24 -q && " CORRECT "$(cat $T/options) -o $T/undisturbed.h5ad");
     if (fitted)
         ends(STOPPED_AT("kernel fit", "2"), 75);
