@@ -87,15 +87,16 @@ static bool slot_on(const struct run *run, int n)
     return done;
 }
 
-/* Slots of so many safe points on n, n - 1 .. 1, n .. ranks; returns their number. */
+/* Slots of so many safe points on n, n - 1 .. 1, n .. ranks, every second one much shorter; returns their number. */
 static int in_slots(const struct run *run, int length)
 {
     enum { MANY = 5000 };
     memset(met, 0, sizeof met);
-    slot_length = length;
-    for (int k = 0; k < MANY; k++)
+    for (int k = 0; k < MANY; k++) {
+        slot_length = k % 2 ? (length + 4) / 5 : length;
         if (slot_on(run, suite_size() - k % suite_size()))
             return k + 1;
+    }
     fail_msg("it does not end with slots of %d safe points", length);
     return 0;
 }
@@ -187,7 +188,7 @@ static void many_batches(void **state)
     const struct setting settings[] = {{"kernel", kernel}, {"mean-layer", "yes"},     {"rank", "4"},        {"alpha", "5"},
                                        {"rho", "0"},       {"gene-weights", "0"},     {"prior-trend", "0"}, {"steps", "2"},
                                        {"sweeps", "4"},    {"selection-genes", "32"}, {NULL, NULL}};
-    stopped_and_taken_up(settings, 12, 500, 13);
+    stopped_and_taken_up(settings, 12, 1000, 21);
 }
 
 static void literal_formulation(void **state)
