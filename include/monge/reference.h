@@ -7,6 +7,7 @@
 #define MONGE_REFERENCE_H
 
 #include "monge/gene_counts.h"
+#include "monge/reference_match.h"
 #include "monge/section.h"
 
 enum { REFERENCE_NEIGHBOURS = 15, REFERENCE_COMPONENTS = 30, REFERENCE_FEATURES = 2000 };
@@ -53,5 +54,10 @@ status reference_choose_omega(reference_score score, void *context, double *omeg
  * its nearest centre: cell_label [n_cells], spot_label [own sites of the section], -1 outside tissue. */
 status reference_clusters(const struct reference *reference, const struct section *section, int n_clusters, int32_t *cell_label,
                           int32_t *spot_label);
+
+/* Collective over section->comm. How well n matrices of counts (own sites x genes of the section) match the reference: the shared genes with
+ * most molecules (at most MATCH_GENES_MAX), in clusters of cells and of the spots nearest to them. statistics [n]. */
+status reference_compare(const struct reference *reference, const struct section *section, const struct section *cells, int n,
+                         const struct sparse_rows *const *rows, struct match_statistics *statistics);
 
 #endif

@@ -589,19 +589,13 @@ static status correct_run(struct section *section, const void *values)
     return fault;
 }
 
-static const char *const results[] = {"layers/corrected",
-                                      "layers/corrected_mean",
-                                      "obs/capture_factor",
-                                      "uns/monge/correct",
-                                      "var/changed",
-                                      "var/corrected_gene",
-                                      "var/diffusion_length",
-                                      "var/fit_loss",
-                                      "var/moran_after",
-                                      "var/moran_before",
-                                      "var/out_share_before",
-                                      "varm/kernel_weights",
-                                      NULL};
+static const char *const results[] = {"layers/corrected",     "layers/corrected_mean",
+                                      "obs/capture_factor",   "uns/monge/correct",
+                                      "var/changed",          "var/corrected_gene",
+                                      "var/diffusion_length", "var/fit_loss",
+                                      "var/fit_loss_before",  "var/moran_after",
+                                      "var/moran_before",     "var/out_share_before",
+                                      "varm/kernel_weights",  NULL};
 
 const struct step step_correct = {
     .options = &correct_options, .run = correct_run, .plan = correct_plan, .cost = correct_cost, .results = results};

@@ -421,6 +421,19 @@ static status fit_loss(const struct correct_fit *fit, const struct fields *field
     return fault;
 }
 
+/* The same where what was seen in tissue is taken for the sources; overwrites b and f. */
+static status fit_loss_of_tissue(const struct correct_fit *fit, struct fields *fields, const double total[LANES], double loss[LANES])
+{
+    for (int64_t i = 0; i < fit->columns->sites.n_own; i++)
+        for (int g = 0; g < LANES; g++)
+            fields->b[i * LANES + g] = fit->kernel->source[i] > 0.0 ? fields->x[i * LANES + g] : (real)0;
+    status fault = REAL(kernel_apply)(fit->kernel, LANES, fields->pi, fields->b, fields->f, fields->work);
+    for (int64_t i = 0; i < fit->columns->sites.n_own; i++)
+        for (int g = 0; g < LANES; g++)
+            fields->f[i * LANES + g] *= fields->e[i];
+    return fault ? fault : fit_loss(fit, fields, total, fields->work, loss);
+}
+
 /* Expected counts without entries below .01, rescaled: what the optional layer keeps. work receives them. */
 static status keep_mean(const struct partition *sites, const double total[LANES], int used, const real *c, real *work,
                         struct sparse_columns *mean)
@@ -453,7 +466,7 @@ static status read_out_batch(const struct correct_fit *fit, const struct moran_g
     const struct partition *sites = &columns->sites;
     int64_t first = columns->batch_start[batch];
     int used = (int)(columns->batch_start[batch + 1] - first);
-    double total[LANES] = {0}, moved[LANES], loss[LANES], before[LANES], after[LANES];
+    double total[LANES] = {0}, moved[LANES], loss[LANES], loss_before[LANES], before[LANES], after[LANES];
     memcpy(total, columns->total + first, (size_t)used * sizeof *total);
 
     status fault = rescale(sites, total, fields->c);
@@ -462,12 +475,15 @@ static status read_out_batch(const struct correct_fit *fit, const struct moran_g
     if (!fault)
         fault = fit_loss(fit, fields, total, fields->work, loss);
     if (!fault)
+        fault = fit_loss_of_tissue(fit, fields, total, loss_before);
+    if (!fault)
         fault = tissue_moran(graph, fields->x, few, before);
     if (!fault)
         fault = tissue_moran(graph, fields->c, few, after);
     if (fault)
         return fault;
     memcpy(readout->moved + first, moved, (size_t)used * sizeof *moved);
+    memcpy(readout->fit_loss_before + first, loss_before, (size_t)used * sizeof *loss_before);
     memcpy(readout->fit_loss + first, loss, (size_t)used * sizeof *loss);
     memcpy(readout->moran_before + first, before, (size_t)used * sizeof *before);
     memcpy(readout->moran_after + first, after, (size_t)used * sizeof *after);

@@ -209,7 +209,8 @@ struct readout {
     struct sparse_columns mean;   /* expected counts; empty unless asked for */
     bool keep_mean;
     double *moved;            /* own genes: share of molecules moved beyond rescaling the tissue counts to the total */
-    double *fit_loss;         /* own genes: KL(a || f / sum f) */
+    double *fit_loss_before;  /* own genes: KL(a || f / sum f), f the counts of the tissue, spread once more */
+    double *fit_loss;         /* own genes: the same with f what the estimated sources give */
     double *moran_before;     /* own genes, in tissue */
     double *moran_after;      /* own genes, expected counts, in tissue */
     struct exact *site_total; /* own sites: expected counts summed over own genes */

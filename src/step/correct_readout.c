@@ -58,6 +58,7 @@ status readout_new(struct readout *readout, const struct gene_counts *columns, b
     readout->keep_mean = keep_mean;
     size_t genes = (size_t)columns->n_genes + 1;
     readout->moved = calloc(genes, sizeof(double));
+    readout->fit_loss_before = calloc(genes, sizeof(double));
     readout->fit_loss = calloc(genes, sizeof(double));
     readout->moran_before = calloc(genes, sizeof(double));
     readout->moran_after = calloc(genes, sizeof(double));
@@ -65,7 +66,8 @@ status readout_new(struct readout *readout, const struct gene_counts *columns, b
     status fault = sparse_columns_new(&readout->counts, columns->n_genes);
     if (!fault)
         fault = sparse_columns_new(&readout->mean, columns->n_genes);
-    if (fault || !readout->moved || !readout->fit_loss || !readout->moran_before || !readout->moran_after || !readout->site_total) {
+    if (fault || !readout->moved || !readout->fit_loss_before || !readout->fit_loss || !readout->moran_before || !readout->moran_after ||
+        !readout->site_total) {
         readout_free(readout);
         return error_memory("the readout", 40.0 * (double)(columns->n_genes + columns->sites.n_own));
     }
@@ -91,6 +93,7 @@ void readout_free(struct readout *readout)
     sparse_columns_free(&readout->counts);
     sparse_columns_free(&readout->mean);
     free(readout->moved);
+    free(readout->fit_loss_before);
     free(readout->fit_loss);
     free(readout->moran_before);
     free(readout->moran_after);

@@ -132,22 +132,16 @@ static double mean_of(const double *values, int64_t n)
 }
 
 struct signs {
-    double moran_before, moran_after, moved, fit_loss;
+    double moran_before, moran_after, moved, fit_loss_before, fit_loss;
 };
 
-static status add_columns(struct correction *c, struct signs *signs)
+/* all, is: room for a value of each gene; share, rest_share: of own genes. */
+static status fill_columns(struct correction *c, struct signs *signs, double *all, double *is, double *share, double *rest_share)
 {
     int64_t n = c->section->n_genes;
-    double *all = malloc((size_t)(n + 1) * sizeof *all), *is = malloc((size_t)(n + 1) * sizeof *is);
-    double *share = malloc((size_t)(c->columns.n_genes + 1) * sizeof *share);
-    double *rest_share = malloc((size_t)(c->rest.n_genes + 1) * sizeof *rest_share);
-    status fault = all && is && share && rest_share ? MONGE_OK : error_memory("columns of var", 32.0 * (double)n);
-    fault = agree(c->section->comm, fault);
-    if (!fault) {
-        fault = add_gene_values(c, "total_counts", c->columns.total, c->rest.total, all);
-        outside_share(&c->columns, &c->section->slide, share);
-        outside_share(&c->rest, &c->section->slide, rest_share);
-    }
+    status fault = add_gene_values(c, "total_counts", c->columns.total, c->rest.total, all);
+    outside_share(&c->columns, &c->section->slide, share);
+    outside_share(&c->rest, &c->section->slide, rest_share);
     if (!fault)
         fault = add_gene_values(c, "out_share_before", share, rest_share, all);
     if (!fault)
@@ -157,6 +151,9 @@ static status add_columns(struct correction *c, struct signs *signs)
         is[g] = isfinite(all[g]);
     if (!fault)
         fault = section_add_var(c->section, "corrected_gene", VALUE_BOOL, is);
+    if (!fault)
+        fault = add_gene_values(c, "fit_loss_before", c->readout.fit_loss_before, NULL, all);
+    signs->fit_loss_before = mean_of(all, n);
     if (!fault)
         fault = add_gene_values(c, "fit_loss", c->readout.fit_loss, NULL, all);
     signs->fit_loss = mean_of(all, n);
@@ -168,6 +165,19 @@ static status add_columns(struct correction *c, struct signs *signs)
     signs->moran_after = mean_of(all, n);
     if (!fault && c->length)
         fault = section_add_var(c->section, "diffusion_length", VALUE_REAL, c->length);
+    return fault;
+}
+
+static status add_columns(struct correction *c, struct signs *signs)
+{
+    int64_t n = c->section->n_genes;
+    double *all = malloc((size_t)(n + 1) * sizeof *all), *is = malloc((size_t)(n + 1) * sizeof *is);
+    double *share = malloc((size_t)(c->columns.n_genes + 1) * sizeof *share);
+    double *rest_share = malloc((size_t)(c->rest.n_genes + 1) * sizeof *rest_share);
+    status fault = all && is && share && rest_share ? MONGE_OK : error_memory("columns of var", 32.0 * (double)n);
+    fault = agree(c->section->comm, fault);
+    if (!fault)
+        fault = fill_columns(c, signs, all, is, share, rest_share);
     free(all);
     free(is);
     free(share);
@@ -382,11 +392,39 @@ static status add_results(struct correction *c, struct signs *signs)
     return fault ? fault : correct_safe_point(c);
 }
 
+static status record_match(struct recorder *r, const struct correction *c)
+{
+    static const char *const when[] = {"before", "after"};
+    const struct sparse_rows *rows[] = {&c->section->counts, &section_result(c->section, "layers/corrected")->sparse};
+    struct match_statistics match[2];
+    if (!c->reference.n_cells)
+        return MONGE_OK;
+    status fault = reference_compare(&c->reference, c->section, &c->cells, 2, rows, match);
+    if (fault)
+        return fault;
+    log_info(
+        "match with the reference (0: the same), before -> after: means %.3g -> %.3g, variances %.3g -> %.3g, correlations %.3g -> %.3g",
+        match[0].mean, match[1].mean, match[0].variance, match[1].variance, match[0].correlation, match[1].correlation);
+    for (int k = 0; k < 2; k++) {
+        const struct {
+            const char *name;
+            double value;
+        } parts[] = {
+            {"mean", match[k].mean}, {"variance", match[k].variance}, {"correlation", match[k].correlation}, {"total", match[k].total}};
+        for (int p = 0; p < 4; p++) {
+            char path[64];
+            snprintf(path, sizeof path, "reference/match_%s/%s", when[k], parts[p].name);
+            recorder_real(r, path, parts[p].value);
+        }
+    }
+    return MONGE_OK;
+}
+
 static status add_record(struct correction *c, const struct signs *signs, const struct molecules *m)
 {
     struct correct_losses before, after;
     status fault = correct_measure_losses(c, &before, &after);
-    before.fit = NAN;
+    before.fit = signs->fit_loss_before;
     after.fit = signs->fit_loss;
     if (!fault && correct_truth_known(c->section))
         fault = correct_score_truth(c);
@@ -408,6 +446,9 @@ static status add_record(struct correction *c, const struct signs *signs, const 
     correct_record_lengths(&r, c);
     record_checks(&r, c, signs);
     correct_record_losses(&r, &before, &after);
+    fault = record_match(&r, c);
+    if (fault)
+        return fault;
     recorder_options(&r, &correct_options, c->options);
     recorder_warnings(&r);
     return agree(c->section->comm, r.fault);

@@ -93,7 +93,7 @@ static void put_field(struct checkpoint *k, const struct correction *c)
     put_model(k, field_rows, field, &c->columns);
 }
 
-enum { FIGURES = 4 }; /* of a corrected gene */
+enum { FIGURES = 5 }; /* of a corrected gene */
 
 static void readout_figures(const struct readout *r, double *figures[FIGURES])
 {
@@ -101,6 +101,7 @@ static void readout_figures(const struct readout *r, double *figures[FIGURES])
     figures[1] = r->fit_loss;
     figures[2] = r->moran_before;
     figures[3] = r->moran_after;
+    figures[4] = r->fit_loss_before;
 }
 
 /* Own genes that are corrected, in this run or before. */

@@ -124,20 +124,29 @@ static void columns_of_genes(void **state)
     }
     over_ranks(GENES, moved);
     int corrected = 0;
+    double fit[2] = {0.0, 0.0};
     for (int g = 0; g < GENES; g++) {
         bool is = all[g] >= LEAST_TOTAL;
         corrected += is;
         assert_true(var(&section, "total_counts")[g] == all[g]);
         assert_true(fabs(var(&section, "out_share_before")[g] - (all[g] - tissue[g]) / fmax(all[g], 1.0)) < 1e-15);
         assert_true(var(&section, "corrected_gene")[g] == (double)is);
-        for (int c = 0; c < 4; c++)
-            assert_int_equal(isfinite(var(&section, (const char *[]){"changed", "fit_loss", "moran_before", "moran_after"}[c])[g]), is);
+        static const char *const columns[] = {"changed", "fit_loss_before", "fit_loss", "moran_before", "moran_after"};
+        for (int c = 0; c < 5; c++)
+            assert_int_equal(isfinite(var(&section, columns[c])[g]), is);
         if (!is)
             continue;
-        assert_true(var(&section, "fit_loss")[g] > 0.0 &&
-                    var(&section, "fit_loss")[g] < log((double)section.slide.n_sites)); /* a divergence of histograms */
+        for (int c = 1; c < 3; c++) { /* divergences of histograms */
+            fit[c - 1] += var(&section, columns[c])[g] / GENES;
+            assert_true(var(&section, columns[c])[g] > 0.0 && var(&section, columns[c])[g] < log((double)section.slide.n_sites));
+        }
         assert_true(fabs(var(&section, "moran_before")[g] - before[g]) < 1e-12);
         off = fmax(off, fmax(fabs(var(&section, "moran_after")[g] - after[g]), fabs(var(&section, "changed")[g] - moved[g])));
+    }
+    static const char *const losses[] = {"uns/monge/correct/losses/before", "uns/monge/correct/losses/after"};
+    for (int k = 0; k < 2; k++) { /* L_fit stands last */
+        const struct result *all_losses = result_of(&section, losses[k]);
+        assert_true(fabs(fit[k] / all_losses->number[all_losses->dims[0] - 1] * GENES / corrected - 1.0) < 1e-12);
     }
     assert_true(corrected > GENES / 2 && corrected < GENES); /* some are passed through */
     figure("moran_after and changed, from the layer without entries below .01", off, "<", .005);
@@ -494,6 +503,27 @@ static void reference(void **state)
     section_free(&section);
 }
 
+/* Cells without diffusion: the clusters' means come nearer to theirs. */
+static void match_with_the_reference(void **state)
+{
+    (void)state;
+    struct section section;
+    double mean[2], total[2];
+    make_corrected(&section, (struct setting[]){{"reference", cells_file("cells.h5ad", "40")}, {"reference-omega", "0"}, {NULL, NULL}});
+    mean[0] = recorded(&section, "reference/match_before/mean");
+    mean[1] = recorded(&section, "reference/match_after/mean");
+    total[0] = recorded(&section, "reference/match_before/total");
+    total[1] = recorded(&section, "reference/match_after/total");
+    for (int k = 0; k < 2; k++) {
+        double sum = mean[k] + recorded(&section, k ? "reference/match_after/variance" : "reference/match_before/variance") +
+                     recorded(&section, k ? "reference/match_after/correlation" : "reference/match_before/correlation");
+        assert_true(mean[k] > 0.0 && fabs(sum / total[k] - 1.0) < 1e-12);
+    }
+    figure("distance of the clusters' means from the reference, after / before", mean[1] / mean[0], "<", 1.0);
+    assert_true(mean[1] < mean[0]);
+    section_free(&section);
+}
+
 int main(int argc, char **argv)
 {
     log_open(getenv("MONGE_VERBOSE") != NULL, false);
@@ -502,6 +532,6 @@ int main(int argc, char **argv)
                                        cmocka_unit_test(kernel_dictionary), cmocka_unit_test(principal_components),
                                        cmocka_unit_test(strengths),         cmocka_unit_test(exposure),
                                        cmocka_unit_test(mean_layer),        cmocka_unit_test(widths_without_a_mixture),
-                                       cmocka_unit_test(reference)};
+                                       cmocka_unit_test(reference),         cmocka_unit_test(match_with_the_reference)};
     SUITE(argc, argv, tests);
 }
