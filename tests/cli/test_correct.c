@@ -1,5 +1,6 @@
 /* `monge correct` as a user meets it: the plan of a dry run, the file as Python's anndata reads it, and a check that fails, in log and file.
  * Commands run once, whatever the number of ranks of this suite. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +8,7 @@
 #include "support/anndata.h"
 #include "support/child.h"
 #include "support/refused.h"
+#include "support/same_objects.h"
 #include "support/suite.h"
 
 /* Choices that keep a correction short. */
@@ -194,10 +196,38 @@ static void grids_that_are_none(void **state)
     }
 }
 
+/* The whole program with all its choices, and every grid that so many ranks can make. Layers, columns and record are the same bits. */
+static void same_bits_on_any_ranks(void **state)
+{
+    (void)state;
+    static const char *const grids[] = {"1x7", "3x1", "2x1", "1x2", "1x3", "4x1", "2x2", "1x4", "7x1"};
+    int n = getenv("MONGE_LONG") ? sizeof grids / sizeof *grids : 2;
+    if (elsewhere())
+        return;
+    child_must("$M simulate -o $T/small.h5ad --rows 18 --cols 18 --genes 70 --capture-sd .2 --gene-beta-spread .5 -q && "
+               "$M correct $T/small.h5ad -o $T/alone.h5ad -q --mean-layer yes --gene-length yes");
+    for (int k = 0; k < n; k++) {
+        char command[512];
+        snprintf(command, sizeof command,
+                 "mpirun -n %d $M correct $T/small.h5ad -o $T/shared.h5ad -q --mean-layer yes --gene-length yes --grid %s",
+                 (grids[k][0] - '0') * (grids[k][2] - '0'), grids[k]);
+        child_must(command);
+        same_outputs("alone.h5ad", "shared.h5ad");
+    }
+    if (n > 2) { /* the shape that it chooses itself */
+        child_must("mpirun -n 7 $M correct $T/small.h5ad -o $T/shared.h5ad -q --mean-layer yes --gene-length yes");
+        same_outputs("alone.h5ad", "shared.h5ad");
+    }
+    child_must("rm $T/alone.h5ad $T/shared.h5ad");
+}
+
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test_setup(simulated_in_anndata, prepare), cmocka_unit_test(corrected_in_anndata),
-                                       cmocka_unit_test(turns_cautious), cmocka_unit_test(plan_of_a_dry_run),
-                                       cmocka_unit_test(grids_that_are_none)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test_setup(simulated_in_anndata, prepare),
+                                       cmocka_unit_test(corrected_in_anndata),
+                                       cmocka_unit_test(turns_cautious),
+                                       cmocka_unit_test(plan_of_a_dry_run),
+                                       cmocka_unit_test(grids_that_are_none),
+                                       cmocka_unit_test(same_bits_on_any_ranks)};
     SUITE(argc, argv, tests);
 }

@@ -91,12 +91,12 @@ static void run_kind(const struct kind *kind, int n_seeds)
 /* The bounds are those of the specification. */
 static const struct kind kinds[] = {
     {"standard", {{0}}, 5, .84, .88, .90, .77, .6, .5},
-    {"strong bleeding", {{"beta", ".75"}}, 2, .88, .91, 0, 0, 1, NAN},
+    {"strong bleeding", {{"beta", ".75"}}, 5, .88, .91, 0, 0, 1, NAN},
     {"mismatch", {{"spread", "student"}, {"domains", "false"}, {"lattice", "square"}}, 5, .88, .90, 0, 0, 1, NAN},
-    {"capture noise .2", {{"capture-sd", ".2"}}, 2, .90, .95, 0, 0, 1, NAN},
+    {"capture noise .2", {{"capture-sd", ".2"}}, 5, .90, .95, 0, 0, 1, NAN},
     {"capture noise .35", {{"capture-sd", ".35"}}, 5, .90, .95, 0, 0, 1, NAN},
-    {"gene-specific bleeding", {{"gene-beta-spread", ".5"}, {"gene-uniform-spread", ".5"}}, 2, .87, 1, 0, 0, 1, NAN},
-    {"no diffusion", {{"null", "true"}}, 1, 2, 2, 0, 0, 1, NAN},
+    {"gene-specific bleeding", {{"gene-beta-spread", ".5"}, {"gene-uniform-spread", ".5"}}, 5, .87, 1, 0, 0, 1, NAN},
+    {"no diffusion", {{"null", "true"}}, 5, 2, 2, 0, 0, 1, NAN},
 };
 
 static void meets_the_bounds(void **state)
