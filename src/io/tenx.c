@@ -209,6 +209,14 @@ static status take_record(struct positions *p, const struct csv *csv, const int 
     return MONGE_OK;
 }
 
+static bool is_header(const struct csv *csv)
+{
+    for (int f = 0; f < csv->n_fields; f++)
+        if (!strcmp(csv->field[f], COLUMN_NAMES[IN_TISSUE]))
+            return true;
+    return false;
+}
+
 static status find_columns(const struct csv *csv, int column[N_COLUMNS])
 {
     for (int k = 0; k < N_COLUMNS; k++) {
@@ -223,7 +231,7 @@ static status find_columns(const struct csv *csv, int column[N_COLUMNS])
     return MONGE_OK;
 }
 
-/* Six columns in this order; a header (Space Ranger 2) is known by its second field and then gives the order. */
+/* Six columns in this order; a header (Space Ranger 2) gives another. */
 static status read_positions_file(struct positions *p, const char *path)
 {
     struct csv csv;
@@ -234,7 +242,7 @@ static status read_positions_file(struct positions *p, const char *path)
         s = csv_next(&csv, &more);
         if (s != MONGE_OK || !more)
             break;
-        if (first && csv.n_fields > 1 && !strcmp(csv.field[1], COLUMN_NAMES[IN_TISSUE]))
+        if (first && is_header(&csv))
             s = find_columns(&csv, column);
         else
             s = take_record(p, &csv, column);
