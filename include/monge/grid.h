@@ -25,12 +25,12 @@ struct grid {
 /* Collective over comm. n_gene_groups x n_spot_groups must equal the size of comm (MONGE_USAGE otherwise). */
 status grid_new(struct grid *grid, MPI_Comm comm, int n_gene_groups, int n_spot_groups);
 
-/* The shape for `size` ranks: all along genes unless the fields of one batch of `lanes` genes over `n_sites` sites (about 8 arrays of
- * 4 bytes) would exceed `bytes_per_rank`, or there are fewer batches than ranks. */
-void grid_shape(int size, int64_t n_sites, int64_t n_batches, int lanes, double bytes_per_rank, int *n_gene_groups, int *n_spot_groups);
+/* The shape for `size` ranks: all along genes unless the fields of one batch of genes over all sites (`bytes`) would exceed `bytes_per_rank`,
+ * or there are fewer batches than ranks. */
+void grid_shape(int size, int64_t n_batches, double bytes, double bytes_per_rank, int *n_gene_groups, int *n_spot_groups);
 
 /* Collective over comm. grid_new with the shape of grid_shape. */
-status grid_choose(struct grid *grid, MPI_Comm comm, int64_t n_sites, int64_t n_batches, int lanes, double bytes_per_rank);
+status grid_choose(struct grid *grid, MPI_Comm comm, int64_t n_batches, double bytes, double bytes_per_rank);
 void grid_free(struct grid *grid);
 
 #endif

@@ -23,15 +23,13 @@ status grid_new(struct grid *grid, MPI_Comm comm, int n_gene_groups, int n_spot_
     return MONGE_OK;
 }
 
-void grid_shape(int size, int64_t n_sites, int64_t n_batches, int lanes, double bytes_per_rank, int *n_gene_groups, int *n_spot_groups)
+void grid_shape(int size, int64_t n_batches, double bytes, double bytes_per_rank, int *n_gene_groups, int *n_spot_groups)
 {
-    enum { FIELDS = 8, BYTES = 4 };
-    double fields = (double)n_sites * lanes * FIELDS * BYTES;
     *n_gene_groups = 1;
     *n_spot_groups = size;
     for (int spots = 1; spots < size; spots++) {
         int genes = size / spots;
-        if (genes * spots == size && fields / spots <= bytes_per_rank && genes <= n_batches) {
+        if (genes * spots == size && bytes / spots <= bytes_per_rank && genes <= n_batches) {
             *n_gene_groups = genes;
             *n_spot_groups = spots;
             return;
@@ -39,11 +37,11 @@ void grid_shape(int size, int64_t n_sites, int64_t n_batches, int lanes, double 
     }
 }
 
-status grid_choose(struct grid *grid, MPI_Comm comm, int64_t n_sites, int64_t n_batches, int lanes, double bytes_per_rank)
+status grid_choose(struct grid *grid, MPI_Comm comm, int64_t n_batches, double bytes, double bytes_per_rank)
 {
     int size, genes, spots;
     MPI_Comm_size(comm, &size);
-    grid_shape(size, n_sites, n_batches, lanes, bytes_per_rank, &genes, &spots);
+    grid_shape(size, n_batches, bytes, bytes_per_rank, &genes, &spots);
     return grid_new(grid, comm, genes, spots);
 }
 

@@ -152,8 +152,8 @@ static status choose_grid(struct correction *c, int64_t n_genes)
         return grid_new(&c->grid, comm, genes, 1);
     }
     int64_t at_once = c->whole && c->sample_genes < n_genes ? c->sample_genes : n_genes; /* a window is fitted to its sample only */
-    return grid_choose(&c->grid, comm, c->section->slide.n_sites, (at_once + GENE_LANES - 1) / GENE_LANES, GENE_LANES,
-                       CORRECT_BYTES_PER_RANK);
+    double bytes = correct_field_bytes(c->options, (double)c->section->slide.n_sites, (double)n_genes);
+    return grid_choose(&c->grid, comm, (at_once + GENE_LANES - 1) / GENE_LANES, bytes, CORRECT_BYTES_PER_RANK);
 }
 
 /* Totals of genes over all sites (replicated) and of own sites over all genes. */
@@ -206,10 +206,8 @@ status correct_prepare(struct correction *c)
     if (!fault)
         fault = redistribute(&section->sites, c->total, &c->columns.sites, c->grid_total);
     if (!fault) {
-        bool large = (double)section->slide.n_sites * (double)n > 2e7;
-        c->setting = (struct correct_setting){c->options, &section->slide, &c->grid,
-                                              c->options->precision == PRECISION_AUTO ? large : c->options->precision == PRECISION_SINGLE,
-                                              c->whole ? c->whole : c};
+        bool single = correct_in_single(c->options, (double)section->slide.n_sites, (double)n);
+        c->setting = (struct correct_setting){c->options, &section->slide, &c->grid, single, c->whole ? c->whole : c};
     }
     free(gene_total);
     free(corrected);

@@ -234,6 +234,9 @@ status correct_readout_f32(const struct correct_fit *fit, const struct slide *sl
 /* Collective over the grid. Genes with too few molecules to model: tissue counts rescaled to the gene's total and rounded. */
 status pass_through(const struct gene_counts *columns, const struct slide *slide, struct readout *readout);
 
+/* Whether fields are single precision, and what those of a batch of genes take on all sites. */
+bool correct_in_single(const struct correct_options *options, double sites, double genes);
+double correct_field_bytes(const struct correct_options *options, double sites, double genes);
 #define CORRECT_BYTES_PER_RANK 3e9 /* fields of a batch beyond which sites are split as well */
 
 /* --grid GxS, collective over comm: MONGE_USAGE if it is of another form, or for another number of ranks. */

@@ -1,4 +1,5 @@
-/* What a correction would take, for --dry-run and `monge submit`. Costs are counted as in docs/speed.md; seconds use the rates measured there and are rough. */
+/* What a correction would take, for --dry-run, `monge submit` and the choice of the grid. Costs are counted as in docs/speed.md; seconds use
+ * the rates measured there and are rough. */
 #include <math.h>
 #include <stdio.h>
 
@@ -9,19 +10,34 @@ struct estimate {
     struct step_cost cost;
 };
 
+bool correct_in_single(const struct correct_options *o, double sites, double genes)
+{
+    const double large = 2e7;
+    return o->precision == PRECISION_SINGLE || (o->precision == PRECISION_AUTO && sites * genes > large);
+}
+
+/* As fields_alloc (correct_batches_real.c) has them. */
+double correct_field_bytes(const struct correct_options *o, double sites, double genes)
+{
+    const double PLAIN = 11.0, OF_LENGTHS = 5.0, PRIOR = 8.0;
+    double real_bytes = correct_in_single(o, sites, genes) ? 4.0 : 8.0, fields = PLAIN + (o->gene_length == SWITCH_NO ? 0.0 : OF_LENGTHS);
+    return sites * GENE_LANES * (fields * real_bytes + (o->reference ? PRIOR : 0.0));
+}
+
 /* Radius, rank and sweeps are chosen from the data; typical values stand for them. */
 static struct estimate estimate(const struct section_size *size, const struct correct_options *o, int n_ranks)
 {
     const double OFFSETS = 91.0, COMPONENTS = 2.0, SWEEPS = 60.0, RANK = 24.0, CANDIDATES = 24.0, FITS = 12.0;
     const double RATE_SINGLE = 4e10, RATE_DOUBLE = 1.5e10, RATE_ENTRIES = 2.5e9; /* flop/s per core; multiply-adds at non-zeros per s */
     double sites = (double)size->n_sites, genes = (double)size->n_genes, entries = (double)size->n_entries;
-    bool single = o->precision == PRECISION_SINGLE || (o->precision == PRECISION_AUTO && sites * genes > 2e7);
+    bool single = correct_in_single(o, sites, genes);
     int genes_side = 1, spots_side = 1;
     if (!o->grid || sscanf(o->grid, "%dx%d", &genes_side, &spots_side) != 2)
-        grid_shape(n_ranks, size->n_sites, (size->n_genes + GENE_LANES - 1) / GENE_LANES, GENE_LANES, CORRECT_BYTES_PER_RANK, &genes_side,
-                   &spots_side);
-    double own_sites = sites / spots_side, real_bytes = single ? 4.0 : 8.0;
-    double fields = 11.0 * own_sites * GENE_LANES * real_bytes, model = own_sites * RANK * 8.0 * 8.0, rows = 8.0 * entries / n_ranks;
+        grid_shape(n_ranks, (size->n_genes + GENE_LANES - 1) / GENE_LANES, correct_field_bytes(o, sites, genes), CORRECT_BYTES_PER_RANK,
+                   &genes_side, &spots_side);
+    double of_model = o->gene_weights == 0.0 ? 8.0 : 15.0; /* arrays of sites x rank in the sweeps, U included */
+    double fields = correct_field_bytes(o, sites, genes) / spots_side, model = sites / spots_side * RANK * of_model * 8.0;
+    double rows = 8.0 * entries / n_ranks;
     double columns = 8.0 * entries / (genes_side * spots_side);
     double window = (double)correct_window_size(o->calibration_sites, sites), calibrated = window > 0.0 ? window : sites;
     double steps = (double)o->steps + 1.0, flop = 2.0 * OFFSETS * COMPONENTS * 3.0 * steps;

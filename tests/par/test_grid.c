@@ -42,17 +42,17 @@ static void chooses_genes_first(void **state)
     (void)state;
     int size = suite_size();
     struct grid grid;
-    assert_int_equal(grid_choose(&grid, MPI_COMM_WORLD, 5000, 600, 32, 1e9), MONGE_OK);
+    assert_int_equal(grid_choose(&grid, MPI_COMM_WORLD, 600, 5e6, 1e9), MONGE_OK);
     assert_int_equal(grid.n_gene_groups, size);
     grid_free(&grid);
     /* one batch needs 32 x 32 x 1e6 bytes = 1.02 GB: at 0.6 GB a rank needs half of the sites or fewer */
-    assert_int_equal(grid_choose(&grid, MPI_COMM_WORLD, 1000000, 600, 32, 0.6e9), MONGE_OK);
+    assert_int_equal(grid_choose(&grid, MPI_COMM_WORLD, 600, 1e9, 0.6e9), MONGE_OK);
     assert_int_equal(grid.n_spot_groups, size == 1 ? 1 : size % 2 == 0 ? 2 : size);
     grid_free(&grid);
-    assert_int_equal(grid_choose(&grid, MPI_COMM_WORLD, 5000, 1, 32, 1e9), MONGE_OK); /* a single batch */
+    assert_int_equal(grid_choose(&grid, MPI_COMM_WORLD, 1, 5e6, 1e9), MONGE_OK); /* a single batch */
     assert_int_equal(grid.n_gene_groups, 1);
     grid_free(&grid);
-    assert_int_equal(grid_choose(&grid, MPI_COMM_WORLD, 1000000, 600, 32, 1.0), MONGE_OK); /* never fits: all along spots */
+    assert_int_equal(grid_choose(&grid, MPI_COMM_WORLD, 600, 1e9, 1.0), MONGE_OK); /* never fits: all along spots */
     assert_int_equal(grid.n_spot_groups, size);
     grid_free(&grid);
 }
