@@ -76,7 +76,7 @@ static void enter_block(struct block *b, int64_t block)
 }
 
 /* Lane k: the sum over the lanes of d[k], in a fixed order. */
-static octet sums_of(const octet d[OCTET])
+static inline void sums_of(const octet d[OCTET], octet *sums)
 {
     octet two[4], four[2];
     for (int k = 0; k < 4; k++)
@@ -85,8 +85,8 @@ static octet sums_of(const octet d[OCTET])
     for (int k = 0; k < 2; k++)
         four[k] = __builtin_shufflevector(two[2 * k], two[2 * k + 1], 0, 1, 8, 9, 4, 5, 12, 13) +
                   __builtin_shufflevector(two[2 * k], two[2 * k + 1], 2, 3, 10, 11, 6, 7, 14, 15);
-    return __builtin_shufflevector(four[0], four[1], 0, 1, 2, 3, 8, 9, 10, 11) +
-           __builtin_shufflevector(four[0], four[1], 4, 5, 6, 7, 12, 13, 14, 15);
+    *sums = __builtin_shufflevector(four[0], four[1], 0, 1, 2, 3, 8, 9, 10, 11) +
+            __builtin_shufflevector(four[0], four[1], 4, 5, 6, 7, 12, 13, 14, 15);
 }
 
 /* `count` octets of the products w . F of a run. */
@@ -212,7 +212,7 @@ static void next_run(struct block *b, int n, struct run *run)
     for (int t = n; t % OCTET; t++)
         run->dot[t] = (octet){0};
     for (int t = 0; t < n; t += OCTET)
-        run->f[t / OCTET] = sums_of(run->dot + t);
+        sums_of(run->dot + t, &run->f[t / OCTET]);
     real *f = (real *)run->f;
     for (int t = 0; t < n; t++) {
         f[t] = f[t] > field_floor ? f[t] : field_floor;
