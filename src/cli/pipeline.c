@@ -121,11 +121,14 @@ static status begin(MPI_Comm comm, const struct run_options *run, const struct o
         section_free(section);
         return done;
     }
-    for (int k = 0; k < n_steps; k++)
-        if (steps[k].verb->step && steps[k].verb->step->results && section_outdate(section, steps[k].verb->step->results) != MONGE_OK) {
-            section_free(section);
-            return error_code();
-        }
+    for (int k = 0; k < n_steps && done == MONGE_OK; k++)
+        if (steps[k].verb->step && steps[k].verb->step->results)
+            done = section_outdate(section, steps[k].verb->step->results);
+    done = agree(comm, done);
+    if (done != MONGE_OK) {
+        section_free(section);
+        return done;
+    }
     log_info("read %s: %lld spots, %lld genes, %.1f MB in %.1f s", section->source, (long long)section->n_spots,
              (long long)section->n_genes, bytes / 1e6, seconds);
     for (int k = 0; k < section->n_parts; k++)

@@ -7,8 +7,8 @@
 #include "monge/error.h"
 
 /* Copies everything of `from` to `to` (empty, opened by this rank alone) except the objects of the given paths, which will be
- * written anew or not at all; the groups that hold those are copied with their attributes and other members. Columns of obs and var that
- * are left out leave the list of columns too. */
+ * written anew or not at all; the groups that hold those are copied with their attributes and other members. Lists of
+ * columns (column-order) are copied as they are. */
 status h5ad_copy(hid_t from, const char *from_path, hid_t to, const char *to_path, int n_left_out, const char *const *left_out);
 
 #endif

@@ -27,13 +27,12 @@ static int more_abundant(const void *a, const void *b)
     return p->total != q->total ? (p->total < q->total) - (p->total > q->total) : (p->gene > q->gene) - (p->gene < q->gene);
 }
 
-/* As many genes as the match takes and as memory allows: rows are dense here. */
+/* As many genes as the match takes and as memory allows (rows are dense here), whatever the number of ranks. */
 static int most_genes(const struct comparison *c)
 {
-    const double values = 4e7; /* of the fuller rank */
-    double rows = (double)(c->section->sites.n_own > c->cells->sites.n_own ? c->section->sites.n_own : c->cells->sites.n_own);
-    MPI_Allreduce(MPI_IN_PLACE, &rows, 1, MPI_DOUBLE, MPI_MAX, c->section->comm);
-    return (int)fmin(MATCH_GENES_MAX, fmax(20.0, values / fmax(rows, 1.0)));
+    const double values = 4e7, least = 20.0;
+    double rows = fmax((double)c->section->sites.n, (double)c->cells->sites.n);
+    return (int)fmin(MATCH_GENES_MAX, fmax(least, values / rows));
 }
 
 /* Collective: totals are added up over the ranks (integers: exact). */

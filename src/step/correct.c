@@ -540,6 +540,8 @@ static status correct_map(struct correction *c)
         fault = fit_kernel(c);
     if (!fault)
         fault = correct_check_beta(c);
+    if (!fault && c->calibration)
+        fault = correct_check_beta(calibrated(c));
     if (!fault) {
         correct_set_strength(c, c->options->strength == STRENGTH_CAUTIOUS);
         if (c->calibration)
@@ -567,12 +569,31 @@ static status correct_map(struct correction *c)
     return fault ? fault : correct_record(c);
 }
 
+/* Options that do not go together. */
+status correct_check_options(const struct correct_options *options)
+{
+    bool mixture = !strcmp(options->kernel, "mixture"), measured = !mixture && strcmp(options->kernel, "mlp") != 0;
+    bool fitted = mixture && options->formulation == FORMULATION_MAP;
+    if (measured && !isnan(options->radius))
+        return error_set(MONGE_USAGE,
+                         "--radius is for a fitted kernel: the one of --kernel %s was measured, and reaches as far as its table",
+                         options->kernel);
+    if (!fitted && options->kernel_dictionary.n > 0)
+        return error_set(MONGE_USAGE,
+                         "--kernel-dictionary adds Gaussians to the fitted spread of --formulation map --kernel mixture, and to no other");
+    if (!options->reference && !isnan(options->reference_omega))
+        return error_set(MONGE_USAGE, "--reference-omega is the weight of a reference: name one with --reference");
+    if (options->gene_length != SWITCH_YES || fitted)
+        return MONGE_OK;
+    return error_set(MONGE_USAGE, "--gene-length yes needs the fitted spread of --formulation map --kernel mixture, whose width it varies");
+}
+
 static status correct_run(struct section *section, const void *values)
 {
     struct correction c = {.section = section, .options = values, .beta_factor = 1.0};
     c.least_total = c.options->min_total;
     c.sample_genes = correct_sample_size(c.options->selection_genes, (double)section->slide.n_sites);
-    status fault = correct_check_kernel_options(c.options);
+    status fault = correct_check_options(c.options);
     if (!fault)
         fault = correct_prepare(&c);
     if (!fault)

@@ -20,22 +20,6 @@ static bool has_width(const struct correct_options *options)
     return strcmp(options->kernel, "mixture") == 0;
 }
 
-status correct_check_kernel_options(const struct correct_options *options)
-{
-    bool mixture = has_width(options), measured = !mixture && strcmp(options->kernel, "mlp") != 0;
-    bool fitted = mixture && options->formulation == FORMULATION_MAP;
-    if (measured && !isnan(options->radius))
-        return error_set(MONGE_USAGE,
-                         "--radius is for a fitted kernel: the one of --kernel %s was measured, and reaches as far as its table",
-                         options->kernel);
-    if (!fitted && options->kernel_dictionary.n > 0)
-        return error_set(MONGE_USAGE,
-                         "--kernel-dictionary adds Gaussians to the fitted spread of --formulation map --kernel mixture, and to no other");
-    if (options->gene_length != SWITCH_YES || fitted)
-        return MONGE_OK;
-    return error_set(MONGE_USAGE, "--gene-length yes needs the fitted spread of --formulation map --kernel mixture, whose width it varies");
-}
-
 /* ---- kernels ---- */
 
 /* The wider ones reach as much farther, so that the even far field does not stand for them. */

@@ -167,8 +167,6 @@ status selection_compare(struct selection *selection, const struct correct_setti
                          const struct thinned *halves, const double *e, const struct reference *reference, const double *total);
 void selection_free(struct selection *selection);
 
-/* Local. MONGE_USAGE if lengths, a radius or a dictionary are wanted of a kernel that has none. */
-status correct_check_kernel_options(const struct correct_options *options);
 /* Collective. The last choice: diffusion lengths of the genes (correct_length.c). Cross-checked on the trial's genes; where they win, or the
  * user wants them, every gene's length is found, on all genes of `at` (the calibration window, or the slide) with molecules enough to tell:
  * then selection->choices.lengths, and run->length is set. */
@@ -308,6 +306,8 @@ struct correction {
 void correction_free(struct correction *c);
 /* Collective. Totals, grid, columns of a section whose options, least_total and sample_genes are set. */
 status correct_prepare(struct correction *c);
+/* Local. MONGE_USAGE for an option that another one leaves without effect. */
+status correct_check_options(const struct correct_options *options);
 /* Collective over from->comm. Values at own sites -> at all sites, all [from->n]. */
 status gather_field(const struct partition *from, const double *own, double *all);
 

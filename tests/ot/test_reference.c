@@ -8,6 +8,7 @@
 
 #include "monge/reference_match.h"
 #include "monge/rng.h"
+#include "support/lattices.h"
 #include "support/suite.h"
 
 enum { GENES = 64, CELL_GENES = 70, CELLS = 240, CELL_BLOCKS = 12, ROWS = 34, COLS = 32, TYPES = 3, ABSENT = 5 };
@@ -95,27 +96,33 @@ struct setting {
     struct reference reference;
 };
 
-static void setting_new(struct setting *s)
+static void setting_on(struct setting *s, MPI_Comm comm)
 {
     memset(s, 0, sizeof *s);
-    int size = suite_size();
+    int size;
+    MPI_Comm_size(comm, &size);
     uint8_t kind[ROWS * COLS];
     for (int i = 0; i < ROWS * COLS; i++)
         kind[i] = i / COLS < 3 ? SITE_BACKGROUND : SITE_TISSUE;
-    s->section.comm = s->cells.comm = MPI_COMM_WORLD;
+    s->section.comm = s->cells.comm = comm;
     assert_int_equal(slide_new_lattice(&s->section.slide, LATTICE_HEX, ROWS, COLS, kind), MONGE_OK);
-    assert_int_equal(partition_new(&s->section.sites, MPI_COMM_WORLD, s->section.slide.n_blocks, s->section.slide.block_start), MONGE_OK);
+    assert_int_equal(partition_new(&s->section.sites, comm, s->section.slide.n_blocks, s->section.slide.block_start), MONGE_OK);
     name_genes(&s->section, GENES, slide_gene);
     name_genes(&s->cells, CELL_GENES, cell_gene);
     fill_counts(&s->section, s->section.sites.first, s->section.sites.n_own, 1, spot_mean);
     int64_t block_start[CELL_BLOCKS + 1];
     for (int b = 0; b <= CELL_BLOCKS; b++)
         block_start[b] = CELLS * b / CELL_BLOCKS;
-    assert_int_equal(partition_new(&s->cells.sites, MPI_COMM_WORLD, CELL_BLOCKS, block_start), MONGE_OK);
+    assert_int_equal(partition_new(&s->cells.sites, comm, CELL_BLOCKS, block_start), MONGE_OK);
     fill_counts(&s->cells, s->cells.sites.first, s->cells.sites.n_own, 2, cell_mean);
-    assert_int_equal(grid_new(&s->grid, MPI_COMM_WORLD, size % 2 == 0 ? 2 : 1, size % 2 == 0 ? size / 2 : size), MONGE_OK);
+    assert_int_equal(grid_new(&s->grid, comm, size % 2 == 0 ? 2 : 1, size % 2 == 0 ? size / 2 : size), MONGE_OK);
     assert_int_equal(gene_counts_new(&s->columns, &s->section, &s->grid, NULL), MONGE_OK);
     assert_int_equal(reference_new(&s->reference, &s->section, &s->cells, &s->columns), MONGE_OK);
+}
+
+static void setting_new(struct setting *s)
+{
+    setting_on(s, MPI_COMM_WORLD);
 }
 
 static void setting_free(struct setting *s)
@@ -350,6 +357,61 @@ static void match_statistics_are_differentiable(void **state)
     partition_free(&other.sites);
 }
 
+/* Rows as the match takes them, of all genes that both have, found by their names. */
+static double *by_name(const struct sparse_rows *rows, char *const *name)
+{
+    double *dense = room((size_t)rows->n_rows * GENES * sizeof *dense);
+    memset(dense, 0, (size_t)rows->n_rows * GENES * sizeof *dense);
+    for (int64_t i = 0; i < rows->n_rows; i++)
+        for (int64_t k = rows->start[i]; k < rows->start[i + 1]; k++) {
+            int gene;
+            if (sscanf(name[rows->column[k]], "gene%d", &gene) == 1 && gene != ABSENT)
+                dense[i * GENES + gene] = (double)rows->value[k];
+        }
+    return dense;
+}
+
+/* The statistics of the slide's own counts, and of others, against the same from rows laid out by name; the same bits from one rank. */
+static void slide_against_the_reference(void **state)
+{
+    (void)state;
+    struct setting s, alone;
+    setting_new(&s);
+    setting_on(&alone, MPI_COMM_SELF);
+    struct match_statistics found[2], of_one[2], twin;
+    struct gene_moments target;
+    const struct sparse_rows empty = {s.section.counts.n_rows, calloc((size_t)s.section.counts.n_rows + 1, sizeof(int64_t)), NULL, NULL};
+    const struct sparse_rows empty_alone = {alone.section.counts.n_rows, calloc((size_t)alone.section.counts.n_rows + 1, sizeof(int64_t)),
+                                            NULL, NULL};
+    const struct sparse_rows *rows[] = {&s.section.counts, &empty}, *rows_alone[] = {&alone.section.counts, &empty_alone};
+    assert_int_equal(reference_compare(&s.reference, &s.section, &s.cells, 2, rows, found), MONGE_OK);
+    assert_int_equal(reference_compare(&alone.reference, &alone.section, &alone.cells, 2, rows_alone, of_one), MONGE_OK);
+    assert_memory_equal(found, of_one, sizeof found);
+
+    int32_t *cell_label = room(CELLS * sizeof *cell_label), *spot_label = room((size_t)(s.section.sites.n_own + 1) * sizeof *spot_label);
+    double *cells = by_name(&s.cells.counts, s.cells.gene_name), *spots = by_name(&s.section.counts, s.section.gene_name);
+    enum { CLUSTERS = 12 };
+    assert_int_equal(reference_clusters(&s.reference, &s.section, CLUSTERS, cell_label, spot_label), MONGE_OK);
+    assert_int_equal(gene_moments_new(&target, &s.cells.sites, GENES, CLUSTERS, cell_label + s.cells.sites.first, cells), MONGE_OK);
+    assert_int_equal(match_reference(&target, &s.section.sites, spot_label, spots, &twin, NULL), MONGE_OK);
+    const double shared = (GENES - 1.0) / GENES; /* the correlations are divided by the number of genes, squared; ABSENT adds nothing */
+    figure("means, against rows laid out by name", fabs(found[0].mean / twin.mean - 1.0), "<", 1e-10);
+    assert_true(fabs(found[0].mean / twin.mean - 1.0) < 1e-10 && fabs(found[0].variance / twin.variance - 1.0) < 1e-10);
+    figure("correlations", fabs(found[0].correlation * shared * shared / twin.correlation - 1.0), "<", 1e-10);
+    assert_true(fabs(found[0].correlation * shared * shared / twin.correlation - 1.0) < 1e-10);
+    figure("an empty slide is farther: its means over those of the slide", found[1].mean / found[0].mean, ">", 1.0);
+    assert_true(found[1].mean > found[0].mean);
+    gene_moments_free(&target);
+    free(cell_label);
+    free(spot_label);
+    free(cells);
+    free(spots);
+    free(empty.start);
+    free(empty_alone.start);
+    setting_free(&s);
+    setting_free(&alone);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -358,6 +420,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(omega_is_the_least_score),
         cmocka_unit_test(foreign_genes_are_refused),
         cmocka_unit_test(match_statistics_are_differentiable),
+        cmocka_unit_test(slide_against_the_reference),
     };
     SUITE(argc, argv, tests);
 }

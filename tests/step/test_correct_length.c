@@ -135,19 +135,20 @@ static void same_bits_on_any_ranks(void **state)
     section_free(&shared);
 }
 
-static void options_that_a_kernel_lacks_are_refused(void **state)
+static void options_without_effect_are_refused(void **state)
 {
     (void)state;
     const struct setting cases[][3] = {{{"gene-length", "yes"}, {"kernel", "mlp"}, {NULL, NULL}},
                                        {{"gene-length", "yes"}, {"formulation", "seed"}, {NULL, NULL}},
                                        {{"kernel-dictionary", "2,5"}, {"kernel", "mlp"}, {NULL, NULL}},
                                        {{"kernel-dictionary", "2,5"}, {"kernel", "measured.txt"}, {NULL, NULL}},
-                                       {{"radius", "9"}, {"kernel", "measured.txt"}, {NULL, NULL}}};
+                                       {{"radius", "9"}, {"kernel", "measured.txt"}, {NULL, NULL}},
+                                       {{"reference-omega", ".5"}, {NULL, NULL}}};
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         struct correct_options options;
         assert_int_equal(options_defaults(&correct_options, &options), MONGE_OK);
         set_options(&correct_options, &options, cases[k]);
-        assert_int_equal(correct_check_kernel_options(&options), MONGE_USAGE);
+        assert_int_equal(correct_check_options(&options), MONGE_USAGE);
         assert_non_null(strstr(error_message(), cases[k][0].name));
         error_clear();
         options_free(&correct_options, &options);
@@ -190,7 +191,7 @@ int main(int argc, char **argv)
 {
     log_open(getenv("MONGE_VERBOSE") != NULL, false);
     const struct CMUnitTest tests[] = {cmocka_unit_test(kernels_are_stretched), cmocka_unit_test(lengths_follow_the_truth),
-                                       cmocka_unit_test(same_bits_on_any_ranks), cmocka_unit_test(options_that_a_kernel_lacks_are_refused),
+                                       cmocka_unit_test(same_bits_on_any_ranks), cmocka_unit_test(options_without_effect_are_refused),
                                        cmocka_unit_test(switched_on_where_genes_differ)};
     SUITE(argc, argv, tests);
 }

@@ -114,7 +114,8 @@ static void same_output(const struct run *a, const struct run *b)
  * batches depend on the number of ranks; those of the plans pass batches that were stored, too, on every slot, four times as many on one rank. */
 static double bound(int phase, int64_t once, int slots)
 {
-    return phase == PLANS ? 4.0 * (double)(slots * once) : 1.25 * (double)once + 4.0;
+    const int64_t many = 4;
+    return phase == PLANS && once >= many ? 4.0 * (double)(slots * once) : 1.25 * (double)once + 4.0;
 }
 
 /* An undisturbed run, and the same in slots. */
